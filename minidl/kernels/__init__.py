@@ -1,0 +1,1 @@
+"""Compiled loops: Cython forward kernels, Numba backward kernels."""

@@ -1,0 +1,31 @@
+# The one shape of every kernel in minidl, Cython's and Numba's alike:
+#
+#     int kernel(real **p, const Py_ssize_t *n, const double *a)
+#
+# p: buffers, outputs first, then inputs; n: sizes, dims named where they are read; a: scalars.
+# A kernel never allocates, never touches a Python object and returns 0, or a status that stops the tape.
+
+from libc.stdint cimport int64_t, uint8_t
+
+ctypedef int (*kernel_t)(void **p, const Py_ssize_t *n, const double *a) noexcept nogil
+
+ctypedef fused real:
+    float
+    double
+
+ctypedef fused number:
+    float
+    double
+    int64_t
+
+ctypedef fused element:
+    float
+    double
+    int64_t
+    uint8_t
+
+# Below this many elements a parallel region costs more than it saves.
+cdef enum:
+    PARALLEL = 32768
+
+cdef int threads() noexcept nogil
