@@ -24,6 +24,13 @@ ctypedef fused element:
     int64_t
     uint8_t
 
+# What a kernel may return; anything but OK stops the tape and becomes an exception with the node's name.
+cpdef enum Status:
+    OK = 0
+    BAD_INDEX = 1
+    NONFINITE = 2
+    STALE = 3
+
 # Below this many elements a parallel region costs more than it saves.
 cdef enum:
     PARALLEL = 32768

@@ -1,0 +1,27 @@
+"""The engine: tensors, nodes, reverse mode, recording and replay."""
+
+from minidl.engine.autograd import backward
+from minidl.engine.node import Caller, Node
+from minidl.engine.random import generator, manual_seed
+from minidl.engine.record import Step, record
+from minidl.engine.state import detect_anomaly, enable_grad, is_grad_enabled, no_grad, state, version
+from minidl.engine.tensor import Tensor, as_array, as_tensor
+
+__all__ = [
+    "Caller",
+    "Node",
+    "Step",
+    "Tensor",
+    "as_array",
+    "as_tensor",
+    "backward",
+    "detect_anomaly",
+    "enable_grad",
+    "generator",
+    "is_grad_enabled",
+    "manual_seed",
+    "no_grad",
+    "record",
+    "state",
+    "version",
+]

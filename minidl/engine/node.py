@@ -1,0 +1,191 @@
+"""Node: one operation of the graph, forward and backward."""
+
+import itertools
+import weakref
+
+import numpy as np
+
+from minidl.engine import memory
+from minidl.engine.state import state
+from minidl.engine.tape import Call
+from minidl.engine.tensor import Tensor, as_tensor
+from minidl.kernels.elementwise import accumulate
+from minidl.kernels.kernel import Status
+
+_serial = itertools.count()
+
+
+class Caller:
+    """Whoever makes calls: runs each at once and shows it to the recording, if there is one.
+
+    This is the one code path of the engine: eager code makes calls, a recording also keeps them, replay repeats them.
+    """
+
+    name = property(lambda self: type(self).__name__.lower(), doc="Name of the operation, for errors and listings.")
+
+    def __init__(self):
+        self.path = ".".join(state.scope)
+
+    def call(self, kernel, outputs, inputs, sizes=(), scalars=(), dtype=None):
+        """Run `kernel` now, and again at every replay.
+
+        Parameters
+        ----------
+        kernel : Kernel
+        outputs, inputs : list of Tensor, ndarray or None
+            What it writes and reads, in the kernel's order.
+        sizes, scalars : sequence
+            The kernel's ``n`` and ``a``.
+        dtype : dtype, optional
+            Version of the kernel; by default that of the first output.
+        """
+        outputs = [_array(buffer) for buffer in outputs]
+        inputs = [_array(buffer) for buffer in inputs]
+        call = Call(kernel, outputs, inputs, sizes, scalars, dtype or outputs[0].dtype, self, state.phase)
+        status = call.run()
+        if status:
+            raise self.error(call, status, self.history())
+        self.keep(call)
+        if state.detect_anomaly and not all_finite(outputs):
+            raise FloatingPointError(describe_producer(call))
+
+    def keep(self, call):
+        """Remember a call that has just run."""
+        if state.recording is not None:
+            state.recording.append(call)
+
+    def history(self):
+        """The calls made before this one, as far as they are known."""
+        return [] if state.recording is None else state.recording.tape.calls
+
+    def error(self, call, status, history):
+        """The exception for a kernel's non-zero status, given the calls that ran before."""
+        if status == Status.BAD_INDEX:
+            return IndexError(f"{self}: {self.explain_index(call)}")
+        if status == Status.NONFINITE:
+            return FloatingPointError(f"{self}: {self.explain_nonfinite(call, history)}")
+        return RuntimeError(f"{self}: kernel {call.kernel.name} stopped with status {status}")
+
+    def explain_index(self, call):
+        """What is wrong with the index that a kernel refused."""
+        return "index out of range"
+
+    def explain_nonfinite(self, call, history):
+        """What is wrong with the numbers that a kernel refused."""
+        return "NaN or Inf"
+
+    def __str__(self):
+        return f"{self.path}: {self.name}" if self.path else self.name
+
+
+class Node(Caller):
+    """One differentiable operation.
+
+    A subclass gives the two formulas: ``forward(*inputs)`` makes the outputs with `new` and fills them with
+    `call`; ``backward(*gradients)`` gets one array per output and writes the array that `grad` hands out for each
+    input. Kernels only ever write a gradient: where a tensor is used twice, the engine adds the contributions.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.serial = next(_serial)
+        self.freed = False
+
+    def apply(self, *inputs):
+        """Run the operation on `inputs`; its output, or a tuple of them."""
+        self.inputs = tuple(as_tensor(value) for value in inputs)
+        self.tracked = state.grad_enabled and any(x.requires_grad for x in self.inputs)
+        self.calls, self.pending = [], []
+        if state.recording is not None:
+            state.recording.rely_on_leaves(self.inputs)
+        result = self.forward(*self.inputs)
+        outputs = result if isinstance(result, tuple) else (result,)
+        if self.tracked:
+            # weak: a node must not keep its outputs alive, they keep the node
+            self.outputs = [(y.shape, y.dtype, weakref.ref(y)) for y in outputs if y.dtype.kind == "f"]
+            for y in outputs:
+                if y.dtype.kind == "f":
+                    y._requires_grad, y.node = True, self
+        return result
+
+    def keep(self, call):
+        """Remember a forward call too, to tell later who made a NaN."""
+        super().keep(call)
+        if self.tracked and state.phase == "forward":
+            self.calls.append(call)
+
+    def new(self, shape, dtype=None):
+        """A fresh output tensor; by default of the dtype of the first input."""
+        return self.wrap(memory.empty(shape, dtype or self.inputs[0].dtype))
+
+    def wrap(self, array):
+        """An output tensor over existing memory."""
+        output = Tensor.public(array)
+        output.recording = state.recording
+        return output
+
+    def grad(self, i=0):
+        """Where to write the gradient of input `i`; None if nobody needs it."""
+        x = self.inputs[i]
+        if not x.requires_grad:
+            return None
+        if x in self.written:
+            scratch = memory.empty(x.shape, x.dtype)
+            self.pending.append((x, scratch))
+            return scratch
+        self.written.add(x)
+        return x.gradient_buffer()
+
+    def run_backward(self, gradients, written):
+        """One step of `autograd.backward`: the formula, then the sums where a gradient was there already."""
+        self.written = written
+        self.backward(*gradients)
+        for x, scratch in self.pending:
+            self.call(accumulate, [x.buffer], [scratch], [scratch.size])
+        self.pending = []
+
+    def release(self):
+        """Let go of everything but what errors and listings need."""
+        keep = {"path": self.path, "serial": self.serial, "freed": True}
+        self.__dict__.clear()
+        self.__dict__.update(keep)
+
+
+def _array(buffer):
+    return buffer.array if isinstance(buffer, Tensor) else buffer
+
+
+def all_finite(arrays):
+    """Whether no float array holds a NaN or an Inf."""
+    return all(np.isfinite(array).all() for array in arrays if array is not None and array.dtype.kind == "f")
+
+
+def first_producer(calls):
+    """Sentence on the first of `calls` that made a NaN or an Inf out of finite numbers; None if there is none.
+
+    Buffers still hold what the calls left there. A buffer that several calls wrote in turn may have been spoiled by a
+    later one, so a suspect is run once more, on buffers of its own.
+    """
+    for call in calls:
+        if all_finite(call.outputs) or not all_finite(call.inputs):
+            continue
+        outputs = [None if array is None else memory.copy(array) for array in call.outputs]
+        call.on(outputs).run()
+        if not all_finite(outputs):
+            return describe_producer(call)
+    return None
+
+
+def describe_producer(call):
+    """One sentence on the call that made the first NaN or Inf."""
+    counts = [
+        f"{np.isnan(array).sum()} NaN and {np.isinf(array).sum()} Inf among {array.size} values of shape {array.shape}"
+        for array in call.outputs
+        if array is not None and array.dtype.kind == "f"
+    ]
+    ranges = [
+        f"shape {array.shape} in [{np.min(array):.6g}, {np.max(array):.6g}]"
+        for array in call.inputs
+        if array is not None and array.dtype.kind == "f" and array.size
+    ]
+    return f"{call.node}, {call.phase}: made {'; '.join(counts)} from {', '.join(ranges) or 'no float input'}"

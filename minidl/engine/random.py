@@ -1,0 +1,44 @@
+"""Random state: one counter for the kernels, one NumPy generator for initial values and shuffles."""
+
+import numpy as np
+
+from minidl.engine import memory
+
+
+class Generator:
+    """The source of randomness of one process.
+
+    Attributes
+    ----------
+    counter : ndarray of uint64, shape (2,)
+        Seed and number of draws so far. Random kernels read it, hash it with the element's index and
+        count it up, so a mask depends on the seed and on the order of the draws, never on the threads.
+    numpy : numpy.random.Generator
+        For what runs once: initial values, shuffles.
+    """
+
+    def __init__(self):
+        self.counter = memory.empty(2, np.uint64)
+        self.seed(np.random.SeedSequence().entropy % 2**63)
+
+    def seed(self, value):
+        """Start again from `value`, in place: recorded steps see it."""
+        self.counter[:] = value, 0
+        self.numpy = np.random.default_rng(value)
+
+
+generator = Generator()
+
+
+def manual_seed(seed):
+    """Seed every random draw of the process.
+
+    Parameters
+    ----------
+    seed : int
+        0 <= seed < 2**63.
+    """
+    if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
+        raise ValueError(f"manual_seed: got {seed!r}, expected an integer with 0 <= seed < 2**63")
+    generator.seed(int(seed))
+    return generator

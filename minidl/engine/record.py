@@ -1,0 +1,217 @@
+"""Recording a step and replaying it."""
+
+import functools
+
+import numpy as np
+
+from minidl.engine import memory
+from minidl.engine.node import Caller
+from minidl.engine.random import generator
+from minidl.engine.state import state, version
+from minidl.engine.tape import Call, Tape
+from minidl.engine.tensor import Tensor, as_tensor
+from minidl.kernels.elementwise import expect_flags
+from minidl.kernels.kernel import Status
+
+
+class Recording(Caller):
+    """One recorded run of a step: its tape, its result, and what it took for granted.
+
+    Attributes
+    ----------
+    tape : Tape
+        The calls in order.
+    result : object
+        What the function returned.
+    guards : dict
+        ``{(object, attribute): value}``: train/eval modes of modules and `requires_grad` of leaves.
+    flags : dict
+        ``{leaf: value}``: whether a leaf had a gradient when the step began; None where the step itself decides.
+    """
+
+    name = "recorded step"
+
+    def __init__(self, function, arguments):
+        super().__init__()
+        feeds = [Tensor.public(memory.copy(argument.array)) for argument in arguments if isinstance(argument, Tensor)]
+        self.tape = Tape([feed.array for feed in feeds])
+        self.guards, self.flags = {}, {}
+        for feed in feeds:
+            feed.recording = self
+        remaining = iter(feeds)
+        state.recording = self
+        try:
+            self.result = function(*(next(remaining) if isinstance(a, Tensor) else a for a in arguments))
+        finally:
+            state.recording = None
+        self.version, self.grad_enabled = version.count, state.grad_enabled
+        self.check_flags_first()
+
+    def append(self, call):
+        """Note a call that has just run."""
+        self.tape.append(call)
+
+    def rely_on(self, owner, attribute):
+        """Note that the calls assume the present value of an attribute."""
+        self.guards.setdefault((owner, attribute), getattr(owner, attribute))
+
+    def rely_on_leaves(self, tensors):
+        """Note which leaves require gradients."""
+        for tensor in tensors:
+            if tensor.is_leaf and tensor.dtype.kind == "f":
+                self.rely_on(tensor, "requires_grad")
+
+    def rely_on_flag(self, leaf):
+        """Note whether `leaf` has a gradient now, unless the step itself has set or cleared it."""
+        self.flags.setdefault(leaf, bool(leaf.gradient_flag()[0]))
+
+    def decides_flags(self, leaves):
+        """Note that the step sets the flags of `leaves` itself."""
+        for leaf in leaves:
+            self.flags.setdefault(leaf, None)
+
+    def check_flags_first(self):
+        """Let the tape begin with a look at the flags that the step relies on."""
+        relied = {leaf: value for leaf, value in self.flags.items() if value is not None}
+        if relied:
+            flags = [leaf.gradient_flag() for leaf in relied]
+            values = [float(value) for value in relied.values()]
+            check = Call(expect_flags, [], flags, [len(flags)], values, np.dtype(np.uint8), self, "forward")
+            self.tape.insert(0, check)
+
+    def holds(self):
+        """Whether what the recording took for granted is still so."""
+        if self.version != version.count:
+            if any(getattr(owner, attribute) != value for (owner, attribute), value in self.guards.items()):
+                return False
+            self.version = version.count
+        return True
+
+    def replay(self, arrays):
+        """Run the tape on `arrays`; False if it does not fit the arguments or the flags."""
+        if not self.tape.feed(arrays):
+            return False
+        status = self.tape.replay()
+        if status == Status.STALE:
+            return False
+        if status:
+            call = self.tape.calls[self.tape.stopped]
+            raise call.node.error(call, status, self.tape.calls[: self.tape.stopped])
+        return True
+
+    def buffers(self):
+        """Every array that the tape reads or writes, and the random counter."""
+        arrays = [generator.counter, *self.tape.feeds]
+        for call in self.tape.calls:
+            arrays += [array for array in call.outputs + call.inputs if array is not None]
+        return list({id(array): array for array in arrays}.values())
+
+
+class Step:
+    """A function that is recorded once per kind of arguments and replayed ever after; made by `record`."""
+
+    def __init__(self, function):
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.recordings = {}  # key of the arguments -> list of Recording
+        self.last = None
+
+    def __call__(self, *args):
+        last = self.last
+        if last is not None and state.recording is None and last.grad_enabled == state.grad_enabled:
+            if last.holds() and last.replay(args):
+                return last.result
+        return self.find(args)
+
+    def find(self, args):
+        """Replay the recording that fits `args`, or make one."""
+        if state.recording is not None:  # a recorded step inside another is simply part of it
+            return self.function(*args)
+        arguments = tuple(as_tensor(a) if isinstance(a, (Tensor, np.ndarray, list)) else a for a in args)
+        arrays = tuple(a.array for a in arguments if isinstance(a, Tensor))
+        known = self.recordings.setdefault(key_of(arguments), [])
+        for recording in known:
+            if recording.holds() and recording.replay(arrays):
+                self.last = recording
+                return recording.result
+        recording = Recording(self.function, arguments)
+        known.append(recording)
+        self.last = recording
+        return recording.result
+
+    def verify(self, *args):
+        """Check that replaying does what the function does now.
+
+        Runs the step both ways from the same state and compares the list of calls and every number they leave
+        behind, bit for bit; the state is then as it was before. If the arguments are of a kind not yet recorded, they
+        are recorded first, which is one step.
+
+        Raises
+        ------
+        RuntimeError
+            That names the first call that differs, or the first whose numbers do.
+        """
+        self(*args)
+        recorded = self.last
+        buffers = recorded.buffers()
+        before = [array.copy() for array in buffers]
+        self(*args)
+        replayed = [[array.copy() for array in call.outputs if array is not None] for call in recorded.tape.calls]
+        _restore(buffers, before)
+        try:
+            arguments = tuple(as_tensor(a) if isinstance(a, (Tensor, np.ndarray, list)) else a for a in args)
+            fresh = Recording(self.function, arguments)
+            compare(recorded.tape.calls, replayed, fresh.tape.calls)
+        finally:
+            _restore(buffers, before)
+
+
+def record(function):
+    """Make a step function that is recorded once and replayed at every later call.
+
+    The arguments that are tensors, arrays or lists are copied into buffers of the step; any other argument must be
+    hashable and is part of the recording. There is one recording for each combination of shapes, dtypes, other
+    arguments, train/eval modes and `requires_grad` flags.
+
+    Parameters
+    ----------
+    function : callable
+        Plain eager code: forward, backward, update, in any order.
+
+    Returns
+    -------
+    Step
+        Called like `function`. The tensors that it returns are the step's own: the next call overwrites them.
+
+    Examples
+    --------
+    >>> step = record(train_step)
+    >>> for x, y in loader:
+    ...     loss = step(x, y)
+    """
+    return Step(function)
+
+
+def key_of(arguments):
+    """What makes two calls of a step the same kind."""
+    described = tuple((a.shape, a.dtype.str) if isinstance(a, Tensor) else a for a in arguments)
+    return (state.grad_enabled, described)
+
+
+def compare(recorded, replayed, fresh):
+    """RuntimeError at the first difference between two lists of calls."""
+    hint = "the function does not do the same at every call; a value read at recording time may have changed"
+    for i, (old, new) in enumerate(zip(recorded, fresh, strict=False)):
+        if repr(old) != repr(new) or old.sizes != new.sizes:
+            raise RuntimeError(f"verify: call {i} was recorded as [{old}], but is now [{new}]; {hint}")
+        now = [array for array in new.outputs if array is not None]
+        for then, array in zip(replayed[i], now, strict=True):
+            if then.tobytes() != array.tobytes():
+                raise RuntimeError(f"verify: call {i} [{old}] left other numbers in replay than in eager; {hint}")
+    if len(recorded) != len(fresh):
+        raise RuntimeError(f"verify: {len(recorded)} calls were recorded, but now there are {len(fresh)}; {hint}")
+
+
+def _restore(buffers, values):
+    for array, value in zip(buffers, values, strict=True):
+        array[...] = value

@@ -1,0 +1,83 @@
+"""What the engine knows about the moment: recording or not, gradients or not, which layer is running."""
+
+import sys
+import threading
+from pathlib import Path
+
+PACKAGE = str(Path(__file__).parents[1])
+
+
+class State(threading.local):
+    """Per-thread state of the engine."""
+
+    grad_enabled = True
+    recording = None  # the Recording that listens, if any
+    detect_anomaly = False
+    phase = "forward"
+
+    def __init__(self):
+        self.scope = []  # names of the modules that are running, outermost first
+
+
+class Version:
+    """Counts changes of what a recording takes for granted: train/eval modes and `requires_grad` flags."""
+
+    count = 0
+
+
+state = State()
+version = Version()
+
+
+class _Switch:
+    """Context manager, and decorator, that sets one field of the state."""
+
+    field: str
+    value: bool
+
+    def __enter__(self):
+        self.previous = getattr(state, self.field)
+        setattr(state, self.field, self.value)
+        return self
+
+    def __exit__(self, *error):
+        setattr(state, self.field, self.previous)
+
+    def __call__(self, function):
+        def wrapped(*args, **kwargs):
+            with type(self)():
+                return function(*args, **kwargs)
+
+        wrapped.__name__, wrapped.__doc__ = function.__name__, function.__doc__
+        return wrapped
+
+
+class no_grad(_Switch):
+    """Nothing computed inside remembers how it was computed."""
+
+    field, value = "grad_enabled", False
+
+
+class enable_grad(_Switch):
+    """Undoes `no_grad` inside."""
+
+    field, value = "grad_enabled", True
+
+
+class detect_anomaly(_Switch):
+    """Checks the output of every call made inside; FloatingPointError names the first node with a NaN or an Inf."""
+
+    field, value = "detect_anomaly", True
+
+
+def is_grad_enabled():
+    """Whether operations remember how they were computed."""
+    return state.grad_enabled
+
+
+def user_line():
+    """``file:line`` of the innermost frame outside the package."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "unknown line"

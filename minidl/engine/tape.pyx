@@ -1,0 +1,176 @@
+"""Calls and the tape that repeats them: the only part of the engine that runs once per step."""
+
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcmp, memcpy
+
+cimport numpy as cnp
+
+from minidl.kernels.kernel cimport kernel_t
+
+import numpy as np
+
+cnp.import_array()
+
+
+cdef struct Instruction:
+    kernel_t run
+    void **p
+    Py_ssize_t *n
+    double *a
+
+
+cdef class Call:
+    """One kernel bound to its buffers, sizes and scalars.
+
+    Eager code makes a call and runs it; a recording also keeps it; replay runs what was kept.
+
+    Parameters
+    ----------
+    kernel : Kernel
+        Handle of the compiled loop.
+    outputs, inputs : sequence of ndarray or None
+        Buffers the kernel writes and reads; None becomes a null pointer.
+    sizes : sequence of int
+        What the kernel reads as ``n``.
+    scalars : sequence of float or float64 ndarray
+        What the kernel reads as ``a``. An array is shared, not copied: its values may change between steps.
+    dtype : dtype
+        Version of the kernel to run.
+    node : object
+        Who makes the call; named in errors and listings.
+    phase : str
+        ``"forward"``, ``"backward"`` or ``"update"``.
+    """
+    cdef Instruction instruction
+    cdef readonly object kernel, scalars, dtype, node
+    cdef readonly tuple outputs, inputs, sizes
+    cdef readonly str phase
+
+    def __cinit__(self, kernel, outputs, inputs, sizes, scalars, dtype, node, str phase):
+        self.kernel, self.node, self.phase, self.dtype = kernel, node, phase, dtype
+        self.outputs, self.inputs, self.sizes = tuple(outputs), tuple(inputs), tuple(sizes)
+        self.scalars = scalars if isinstance(scalars, np.ndarray) else np.array(scalars, np.float64)
+        cdef size_t address = kernel.address(dtype)
+        cdef cnp.ndarray cells = self.scalars
+        cdef Py_ssize_t i, count = len(self.outputs) + len(self.inputs)
+        self.instruction.run = <kernel_t>address
+        self.instruction.a = <double *>cnp.PyArray_DATA(cells)
+        # one block for pointers and sizes, so that replay reads one stretch of memory per call
+        self.instruction.p = <void **>calloc(count + len(self.sizes) + 1, sizeof(void *))
+        if self.instruction.p == NULL:
+            raise MemoryError
+        self.instruction.n = <Py_ssize_t *>(self.instruction.p + count)
+        for i, array in enumerate(self.outputs + self.inputs):
+            self.instruction.p[i] = address_of(array)
+        for i, size in enumerate(self.sizes):
+            self.instruction.n[i] = size
+
+    def __dealloc__(self):
+        free(self.instruction.p)
+
+    def run(self):
+        """Run the kernel; its status, 0 when all went well."""
+        cdef int status
+        cdef Instruction *it = &self.instruction
+        with nogil:
+            status = it.run(it.p, it.n, it.a)
+        return status
+
+    def on(self, outputs):
+        """The same call writing to other buffers."""
+        return Call(self.kernel, outputs, self.inputs, self.sizes, self.scalars, self.dtype, self.node, self.phase)
+
+    def __repr__(self):
+        shapes = " ".join(str(array.shape) for array in self.outputs if array is not None)
+        return f"{self.phase:8s} {self.node or ''} {self.kernel.name} -> {shapes}"
+
+
+cdef void *address_of(array) except? NULL:
+    if array is None:
+        return NULL
+    if not cnp.PyArray_IS_C_CONTIGUOUS(array):
+        raise ValueError(f"a kernel needs contiguous buffers, got strides {array.strides} for shape {array.shape}")
+    return cnp.PyArray_DATA(array)
+
+
+cdef class Tape:
+    """A list of calls, the buffers that feed it and the result it leaves behind.
+
+    Parameters
+    ----------
+    feeds : list of ndarray
+        Buffers that `feed` fills from the arguments of a step.
+    """
+    cdef Instruction *code
+    cdef Py_ssize_t size
+    cdef readonly list calls, feeds
+
+    def __cinit__(self, list feeds):
+        self.feeds, self.calls = feeds, []
+
+    def __dealloc__(self):
+        free(self.code)
+
+    def __len__(self):
+        return self.size
+
+    def append(self, Call call):
+        """Note a call that has just run."""
+        self.insert(self.size, call)
+
+    def insert(self, Py_ssize_t at, Call call):
+        """Put `call` before position `at`."""
+        cdef Instruction *code = <Instruction *>realloc(self.code, (self.size + 1) * sizeof(Instruction))
+        cdef Py_ssize_t i
+        if code == NULL:
+            raise MemoryError
+        self.code = code
+        for i in range(self.size, at, -1):
+            code[i] = code[i - 1]
+        code[at] = call.instruction
+        self.size += 1
+        self.calls.insert(at, call)
+
+    cpdef bint feed(self, tuple arguments):
+        """Copy the arguments into the feeds; False, and nothing copied, if one of them does not fit."""
+        cdef Py_ssize_t i, count = len(self.feeds)
+        cdef cnp.ndarray buffer
+        if len(arguments) != count:
+            return False
+        for i in range(count):
+            if not fits(array_of(arguments[i]), self.feeds[i]):
+                return False
+        for i in range(count):
+            buffer = self.feeds[i]
+            memcpy(cnp.PyArray_DATA(buffer), cnp.PyArray_DATA(array_of(arguments[i])), cnp.PyArray_NBYTES(buffer))
+        return True
+
+    cpdef int replay(self) except -1:
+        """Run every call in order; 0, or the status of the first that failed, whose position is `stopped`."""
+        cdef int status = 0
+        cdef Py_ssize_t i = 0
+        with nogil:
+            while i < self.size:
+                status = self.code[i].run(self.code[i].p, self.code[i].n, self.code[i].a)
+                if status:
+                    break
+                i += 1
+        self.stopped = i
+        return status
+
+    cdef readonly Py_ssize_t stopped
+
+
+cdef cnp.ndarray array_of(argument):
+    return argument if isinstance(argument, np.ndarray) else getattr(argument, "array", None)
+
+
+cdef bint fits(cnp.ndarray array, cnp.ndarray buffer):
+    if array is None or not cnp.PyArray_ISCARRAY_RO(array):
+        return False
+    cdef int ndim = cnp.PyArray_NDIM(buffer)
+    return (
+        cnp.PyArray_NDIM(array) == ndim
+        and cnp.PyArray_TYPE(array) == cnp.PyArray_TYPE(buffer)
+        and memcmp(cnp.PyArray_DIMS(array), cnp.PyArray_DIMS(buffer), ndim * sizeof(cnp.npy_intp)) == 0
+    )

@@ -1,0 +1,191 @@
+"""Tensor: a contiguous buffer, its gradient, and the node that made it."""
+
+import numpy as np
+
+from minidl.engine import memory
+from minidl.engine.state import state, user_line, version
+
+DTYPES = {np.dtype(name) for name in ("float32", "float64", "int64", "bool")}
+FLOATS = {np.dtype("float32"), np.dtype("float64")}
+
+
+class Tensor:
+    """An array that knows how it was computed.
+
+    The buffer is always C-contiguous: there are no strides in the engine, so kernels are plain loops.
+    Reshaping shares memory; transposing and slicing copy.
+
+    Parameters
+    ----------
+    array : ndarray
+        Contiguous buffer of dtype float32, float64, int64 or bool; shared, not copied.
+    requires_grad : bool
+        Whether `backward` computes a gradient for it.
+
+    Attributes
+    ----------
+    array : ndarray
+        The buffer itself, unguarded; `numpy()` is the checked way to it.
+    node : Node or None
+        The operation that made it; None for a leaf.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_requires_grad",
+        "array",
+        "buffer",  # memory of the gradient, kept from step to step
+        "flag",  # leaf: one byte, 1 while the buffer holds a gradient; a buffer itself, so that tapes can set it
+        "finite",  # leaf: the gradient has been checked since it was computed
+        "name",
+        "node",
+        "recording",  # the recording whose values this one depends on
+        "retains_grad",
+    )
+    public: type  # the class of results, set by the floor that adds the methods
+
+    def __init__(self, array, requires_grad=False):
+        if array.dtype not in DTYPES:
+            raise TypeError(f"Tensor: got dtype {array.dtype}, expected float32, float64, int64 or bool")
+        if requires_grad and array.dtype not in FLOATS:
+            raise TypeError(f"Tensor: only float tensors can require gradients, got dtype {array.dtype}")
+        self.array = array
+        self._requires_grad = requires_grad
+        self.node = self.buffer = self.flag = self.recording = self.name = None
+        self.finite = self.retains_grad = False
+
+    shape = property(lambda self: self.array.shape, doc="Sizes of the dimensions.")
+    dtype = property(lambda self: self.array.dtype, doc="NumPy dtype.")
+    ndim = property(lambda self: self.array.ndim, doc="Number of dimensions.")
+    is_leaf = property(lambda self: self.node is None, doc="Whether it was made by the user, not by an operation.")
+
+    @property
+    def requires_grad(self):
+        """Whether `backward` computes a gradient for this tensor."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value):
+        if self.node is not None and not value:
+            raise RuntimeError("requires_grad: can only be switched off on leaves; use detach()")
+        if value and self.dtype not in FLOATS:
+            raise TypeError(f"requires_grad: only float tensors can require gradients, got dtype {self.dtype}")
+        self._requires_grad = bool(value)
+        version.count += 1
+
+    # the gradient
+
+    def gradient_buffer(self):
+        """Memory for the gradient, made on first use."""
+        if self.buffer is None or self.buffer.shape != self.shape:
+            self.buffer = memory.empty(self.shape, self.dtype)
+        return self.buffer
+
+    def gradient_flag(self):
+        """The byte that says whether the gradient buffer of a leaf holds a gradient."""
+        if self.flag is None:
+            self.flag = np.zeros(1, np.uint8)
+        return self.flag
+
+    def has_grad(self):
+        """Whether there is a gradient now; a recording notes that it relied on the answer."""
+        if state.recording is not None and self.is_leaf:
+            state.recording.rely_on_flag(self)
+        return self.flag is not None and self.flag[0] == 1
+
+    # reading values
+
+    def numpy(self):
+        """The values as an array that shares the memory."""
+        self.check_readable("numpy()")
+        return self.array
+
+    def check_readable(self, what):
+        """RuntimeError if a recording would bake a value that changes from step to step."""
+        if state.recording is None:
+            return
+        if self.recording is state.recording or self._requires_grad:
+            raise RuntimeError(
+                f"{what} at {user_line()}: the value changes from step to step, and a recorded step would keep "
+                "this one for ever; return the tensor from the step and read it outside"
+            )
+
+    def __array__(self, dtype=None, copy=None):
+        self.check_readable("conversion to NumPy")
+        array = self.array.copy() if copy else self.array
+        return array if dtype is None else array.astype(dtype, copy=False)
+
+    def item(self):
+        """The value of a tensor with one element as a Python number."""
+        self.check_readable("item()")
+        if self.array.size != 1:
+            raise ValueError(f"item(): only a tensor with one element has one value, got shape {self.shape}")
+        return self.array.item()
+
+    def tolist(self):
+        """The values as nested lists."""
+        self.check_readable("tolist()")
+        return self.array.tolist()
+
+    def __float__(self):
+        self.check_readable("float()")
+        return float(self.item())
+
+    def __int__(self):
+        self.check_readable("int()")
+        return int(self.item())
+
+    def __index__(self):
+        if self.dtype in FLOATS:
+            raise TypeError(f"only an integer tensor can be an index, got dtype {self.dtype}")
+        return int(self)
+
+    def __bool__(self):
+        self.check_readable("a Python branch on a tensor")
+        if self.array.size != 1:
+            raise ValueError(f"bool(): a tensor of shape {self.shape} has no single truth value; use any() or all()")
+        return bool(self.array.item())
+
+    def __len__(self):
+        if not self.ndim:
+            raise TypeError("len(): a 0-d tensor has no length")
+        return self.shape[0]
+
+
+def as_tensor(value, dtype=None):
+    """A tensor of `value`; tensors and arrays of a fitting layout are shared, the rest is copied.
+
+    Parameters
+    ----------
+    value : Tensor, ndarray, number or nested sequence
+        Python floats become float32, integers int64.
+    dtype : dtype, optional
+        Wanted dtype.
+    """
+    if isinstance(value, Tensor):
+        if dtype is not None and value.dtype != dtype:
+            raise TypeError(f"as_tensor: got a {value.dtype} tensor, expected {dtype}")
+        return value
+    if state.recording is not None and isinstance(value, (list, tuple)):
+        for element in value:
+            if isinstance(element, Tensor):
+                element.check_readable("conversion to NumPy")
+    return Tensor.public(as_array(value, dtype))
+
+
+def as_array(value, dtype=None):
+    """A contiguous array of one of the engine's dtypes with the values of `value`."""
+    array = np.asarray(value)
+    if dtype is None:
+        dtype = canonical_dtype(array, value)
+    return np.require(array, dtype, "CA") if array.ndim else np.array(array, dtype)
+
+
+def canonical_dtype(array, value):
+    """The engine's dtype for what the user gave."""
+    if array.dtype.newbyteorder("=") in DTYPES:
+        typed = isinstance(value, (np.ndarray, np.generic)) or array.dtype.kind != "f"
+        return array.dtype.newbyteorder("=") if typed else np.dtype(np.float32)
+    if array.dtype.kind in "iu":
+        return np.dtype(np.int64)
+    raise TypeError(f"tensor: got dtype {array.dtype}, expected float32, float64, an integer type or bool")

@@ -1,0 +1,23 @@
+"""The Numba kernels, imported when a backward pass first needs one: importing Numba costs half a second."""
+
+import importlib
+
+
+class _Lazy:
+    """A module that is imported at the first use of one of its names."""
+
+    def __init__(self, name):
+        self._name = name
+
+    def __getattr__(self, attribute):
+        module = importlib.import_module(self._name)
+        self.__dict__.update(vars(module))
+        return getattr(module, attribute)
+
+
+activation = _Lazy("minidl.kernels.backward.activation")
+elementwise = _Lazy("minidl.kernels.backward.elementwise")
+index = _Lazy("minidl.kernels.backward.index")
+loss = _Lazy("minidl.kernels.backward.loss")
+reduce = _Lazy("minidl.kernels.backward.reduce")
+softmax = _Lazy("minidl.kernels.backward.softmax")

@@ -1,0 +1,17 @@
+"""Shared fixtures."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Every test starts from the same random state, with two threads."""
+    import minidl
+
+    minidl.manual_seed(0)
+    minidl.set_num_threads(2)
