@@ -103,12 +103,21 @@ INLINE void NAME(unrolled)(const int rows, const int vectors, const int ragged, 
         __builtin_prefetch(c + i * ldc, 1);
         UNROLL for (int v = 0; v < vectors; v++) acc[i][v] = (vector){0};
     }
-    for (ptrdiff_t k = 0; k < depth; k++, a += step, b += ldb) {
+    /* Three rows share a pointer, hidden from the optimiser: it would rather keep an offset per row, on the stack. */
+    const char *group[(TILE_ROWS + 2) / 3];
+    UNROLL for (int g = 0; 3 * g < rows; g++) {
+        group[g] = (const char *)(a + 3 * g * row);
+        __asm__("" : "+r"(group[g]));
+    }
+    row *= sizeof(REAL);
+    step *= sizeof(REAL);
+    for (ptrdiff_t k = 0; k < depth; k++, b += ldb) {
         vector x[TILE_VECTORS];
         UNROLL for (int v = 0; v < vectors; v++) x[v] = LOAD(b, v);
         UNROLL for (int i = 0; i < rows; i++) {
-            UNROLL for (int v = 0; v < vectors; v++) acc[i][v] += a[i * row] * x[v];
+            UNROLL for (int v = 0; v < vectors; v++) acc[i][v] += *(const REAL *)(group[i / 3] + i % 3 * row) * x[v];
         }
+        UNROLL for (int g = 0; 3 * g < rows; g++) group[g] += step;
     }
     if (accumulate) {
         UNROLL for (int i = 0; i < rows; i++) {
