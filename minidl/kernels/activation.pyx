@@ -107,7 +107,7 @@ cdef int leaky_relu_loop(real **p, const Py_ssize_t *n, const double *a) noexcep
 cdef inline real elu_at(real x, real *d, const double *a) noexcept nogil:
     cdef real alpha = a[0]
     cdef real m = vmath.expm1(x)
-    d[0] = 1 if x > 0 else alpha * (m + 1)
+    d[0] = <real> 1 if x > 0 else alpha * (m + <real> 1)
     return x if x > 0 else alpha * m
 
 
@@ -119,7 +119,7 @@ cdef inline real selu_at(real x, real *d, const double *a) noexcept nogil:
     cdef real scale = <real> 1.0507009873554805
     cdef real slope = <real> 1.7580993408473766
     cdef real m = vmath.expm1(x)
-    d[0] = scale if x > 0 else slope * (m + 1)
+    d[0] = scale if x > 0 else slope * (m + <real> 1)
     return scale * x if x > 0 else slope * m
 
 
@@ -128,7 +128,7 @@ cdef int selu_loop(real **p, const Py_ssize_t *n, const double *a) noexcept nogi
 
 
 cdef inline real gelu_at(real x, real *d, const double *a) noexcept nogil:
-    cdef real cdf = <real> 0.5 * (1 + vmath.erf(x * <real> 0.7071067811865476))
+    cdef real cdf = <real> 0.5 * (<real> 1 + vmath.erf(x * <real> 0.7071067811865476))
     d[0] = cdf + x * (<real> 0.3989422804014327 * vmath.exp(x * x * <real> -0.5))
     return x * cdf
 
@@ -141,8 +141,8 @@ cdef inline real gelu_tanh_at(real x, real *d, const double *a) noexcept nogil:
     cdef real b = clip[real](x, -10, 10)  # Where tanh is 1; b * b must not overflow.
     cdef real t = vmath.tanh(b * (b * b * <real> 0.035677408136300125 + <real> 0.7978845608028654))
     cdef real slope = b * b * <real> 0.10703222440890037 + <real> 0.7978845608028654
-    d[0] = <real> 0.5 * ((1 - t * t) * (b * slope) + (1 + t))
-    return <real> 0.5 * x * (1 + t)
+    d[0] = <real> 0.5 * ((<real> 1 - t * t) * (b * slope) + (<real> 1 + t))
+    return <real> 0.5 * x * (<real> 1 + t)
 
 
 cdef int gelu_tanh_loop(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
@@ -151,7 +151,7 @@ cdef int gelu_tanh_loop(real **p, const Py_ssize_t *n, const double *a) noexcept
 
 cdef inline real silu_at(real x, real *d, const double *a) noexcept nogil:
     cdef real s = vmath.sigmoid(x)
-    d[0] = s * (x * (1 - s) + 1)
+    d[0] = s * (x * (<real> 1 - s) + <real> 1)
     return x * s
 
 
@@ -162,8 +162,8 @@ cdef int silu_loop(real **p, const Py_ssize_t *n, const double *a) noexcept nogi
 cdef inline real softplus_at(real x, real *d, const double *a) noexcept nogil:
     cdef real t = x * <real> a[0]
     cdef real e = vmath.exp(<real> -libm.fabs(t))
-    cdef real y = (vmath.log1p(e) + (0 if t < 0 else t)) * <real> (1 / a[0])
-    d[0] = 1 if t > <real> a[1] else (e if t < 0 else 1) / (1 + e)
+    cdef real y = (vmath.log1p(e) + (<real> 0 if t < 0 else t)) * <real> (1 / a[0])
+    d[0] = <real> 1 if t > <real> a[1] else (e if t < 0 else <real> 1) / (<real> 1 + e)
     return x if t > <real> a[1] else y
 
 
@@ -196,7 +196,7 @@ cdef int hardtanh_loop(real **p, const Py_ssize_t *n, const double *a) noexcept 
 
 
 cdef inline real hardsigmoid_at(real x, const double *a) noexcept nogil:
-    return clip[real](x + 3, 0, 6) * <real> (1. / 6)
+    return clip[real](x + <real> 3, 0, 6) * <real> (1. / 6)
 
 
 cdef int hardsigmoid_loop(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
@@ -204,7 +204,7 @@ cdef int hardsigmoid_loop(real **p, const Py_ssize_t *n, const double *a) noexce
 
 
 cdef inline real hardswish_at(real x, const double *a) noexcept nogil:
-    return x * clip[real](x + 3, 0, 6) * <real> (1. / 6)
+    return x * clip[real](x + <real> 3, 0, 6) * <real> (1. / 6)
 
 
 cdef int hardswish_loop(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
@@ -212,7 +212,7 @@ cdef int hardswish_loop(real **p, const Py_ssize_t *n, const double *a) noexcept
 
 
 cdef inline real softsign_at(real x, const double *a) noexcept nogil:
-    return x / (1 + <real> libm.fabs(x))
+    return x / (<real> 1 + <real> libm.fabs(x))
 
 
 cdef int softsign_loop(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
@@ -221,11 +221,11 @@ cdef int softsign_loop(real **p, const Py_ssize_t *n, const double *a) noexcept 
 
 cdef inline real mish_at(real x, real *d, const double *a) noexcept nogil:
     # tanh(log(1 + e)) = w / (w + 2) with e = exp(x), w = e (e + 2); it is 1 from 20 on.
-    cdef real b = 20 if x > 20 else x
+    cdef real b = <real> 20 if x > 20 else x
     cdef real e = vmath.exp(b)
-    cdef real w = e * (e + 2)
-    cdef real inverse = 1 / (w + 2)
-    d[0] = (4 * e * (1 + e) * inverse * b + w) * inverse
+    cdef real w = e * (e + <real> 2)
+    cdef real inverse = <real> 1 / (w + <real> 2)
+    d[0] = (<real> 4 * e * (<real> 1 + e) * inverse * b + w) * inverse
     return x * (w * inverse)
 
 
@@ -235,8 +235,8 @@ cdef int mish_loop(real **p, const Py_ssize_t *n, const double *a) noexcept nogi
 
 cdef inline real log_sigmoid_at(real x, real *d, const double *a) noexcept nogil:
     cdef real e = vmath.exp(<real> -libm.fabs(x))
-    d[0] = (1 if x < 0 else e) / (1 + e)
-    return (0 if x > 0 else x) - vmath.log1p(e)
+    d[0] = (<real> 1 if x < 0 else e) / (<real> 1 + e)
+    return (<real> 0 if x > 0 else x) - vmath.log1p(e)
 
 
 cdef int log_sigmoid_loop(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
@@ -284,7 +284,7 @@ cdef int neg_loop(real **p, const Py_ssize_t *n, const double *a) noexcept nogil
 
 
 cdef inline real reciprocal_at(real x, const double *a) noexcept nogil:
-    return 1 / x
+    return <real> 1 / x
 
 
 cdef int reciprocal_loop(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
@@ -343,7 +343,7 @@ cdef int erf_loop(real **p, const Py_ssize_t *n, const double *a) noexcept nogil
 
 
 cdef inline real sign_at(real x, const double *a) noexcept nogil:
-    return 1 if x > 0 else (-1 if x < 0 else x + 0)
+    return 1 if x > 0 else (-1 if x < 0 else x + <real> 0)
 
 
 cdef int sign_loop(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:

@@ -44,7 +44,7 @@ cdef inline float expm1_bounded(float x) noexcept nogil:
     cdef float shifted = x * <float> 1.44269504 + <float> 12583038
     cdef float half = from_bits(to_bits(shifted) << 23)
     cdef float p = expm1_reduced(shifted - <float> 12583038, x)
-    return 2 * (half * p + (half - <float> 0.5))
+    return <float> 2 * (half * p + (half - <float> 0.5))
 
 
 cdef inline real exp(real x) noexcept nogil:
@@ -56,7 +56,7 @@ cdef inline real exp(real x) noexcept nogil:
         x = 89 if x > 89 else x
         x = -104 if x < -104 else x
         shifted = x * <float> 1.44269504 + <float> 12583166
-        p = 1 + expm1_reduced(shifted - <float> 12583166, x)
+        p = <float> 1 + expm1_reduced(shifted - <float> 12583166, x)
         # The low bits hold n + 254. Two factors reach the denormals and 2^128.
         bits = to_bits(shifted)
         first = bits >> 1
@@ -107,9 +107,9 @@ cdef inline real log(real x) noexcept nogil:
         return libm.log(x)
     else:
         shift = 23 if x < <float> 1.17549435e-38 else 0  # Denormals are scaled up first.
-        y = x * 8388608 if x < <float> 1.17549435e-38 else x
+        y = x * <float> 8388608 if x < <float> 1.17549435e-38 else x
         k = log_exponent(y)
-        y = from_bits(to_bits(y) - (<uint32_t> k << 23)) - 1
+        y = from_bits(to_bits(y) - (<uint32_t> k << 23)) - <float> 1
         return log_special(log_reduced(k - shift, y), x, 0)
 
 
@@ -120,9 +120,9 @@ cdef inline real log1p(real x) noexcept nogil:
         return libm.log1p(x)
     else:
         # f = (1 + x) / 2^k - 1 with one rounding; scale = 4 / 2^k, as 1 / 2^k could be denormal.
-        k = log_exponent(1 + x)
+        k = log_exponent(<float> 1 + x)
         scale = from_bits(<uint32_t> (129 - k) << 23)
-        f = x * scale * <float> 0.25 + (scale * <float> 0.25 - 1)
+        f = x * scale * <float> 0.25 + (scale * <float> 0.25 - <float> 1)
         return libm.copysignf(log_special(log_reduced(k, f), x, -1), x)
 
 
@@ -133,8 +133,8 @@ cdef inline real tanh(real x) noexcept nogil:
     else:
         a = libm.fabsf(x)
         a = <float> 9.1 if a > <float> 9.1 else a
-        t = expm1_bounded(2 * a)
-        return libm.copysignf(t / (t + 2), x)
+        t = expm1_bounded(<float> 2 * a)
+        return libm.copysignf(t / (t + <float> 2), x)
 
 
 cdef inline real sigmoid(real x) noexcept nogil:
@@ -143,7 +143,7 @@ cdef inline real sigmoid(real x) noexcept nogil:
         e = libm.exp(-libm.fabs(x))
         return (e if x < 0 else 1) / (1 + e)
     else:
-        return 1 / (1 + exp(-x))
+        return <float> 1 / (<float> 1 + exp(-x))
 
 
 cdef inline real erf(real x) noexcept nogil:
