@@ -16,6 +16,7 @@ SEGMENT = 16384
 
 cdef enum:
     PARALLEL_SEGMENTS = 4
+    LANES = 64
 
 cdef enum:
     RAISE
@@ -31,17 +32,19 @@ cdef inline double _power_sum(const real *x, Py_ssize_t n, double power) noexcep
     # sum of |x|^power, the largest |x| if power is infinite; NaN if there is one
     cdef Py_ssize_t i, j
     cdef double total = 0, magnitude
-    cdef double[8] lane
+    cdef double[LANES] lane
     if power == 2:
-        # eight sums side by side, in an order that never changes
-        for j in range(8):
+        # sums side by side, in an order that never changes: a single sum would wait for every addition
+        for j in range(LANES):
             lane[j] = 0
-        for i in range(0, n - 7, 8):
-            for j in range(8):
-                lane[j] += <double>x[i + j] * <double>x[i + j]
-        for i in range(n - n % 8, n):
+        for i in range(n // LANES):
+            for j in range(LANES):
+                lane[j] += <double>x[i * LANES + j] * <double>x[i * LANES + j]
+        for i in range(n - n % LANES, n):
             total += <double>x[i] * <double>x[i]
-        return total + ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]))
+        for j in range(LANES):
+            total += lane[j]
+        return total
     for i in range(n):
         magnitude = fabs(<double>x[i])
         if power == INFINITY:
@@ -112,10 +115,10 @@ cdef inline void _clamp(real *x, Py_ssize_t n, real limit) noexcept nogil:
 cdef inline bint _spoiled(const real *x, Py_ssize_t n) noexcept nogil:
     # x - x is 0 for every finite number and NaN for the others
     cdef Py_ssize_t i
-    cdef real total = 0
+    cdef int found = 0
     for i in range(n):
-        total += <real>(x[i] - x[i] != 0)
-    return total != 0
+        found |= x[i] - x[i] != 0
+    return found
 
 
 cdef int _guard(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
