@@ -8,7 +8,7 @@ with y (d may be NULL). n is [size]; the scalars a are named where they are read
 from cython.parallel cimport prange
 from libc cimport math as libm
 
-from minidl.kernels cimport vmath
+cimport minidl.kernels.vmath as vmath  # In this form cythonize sees the dependency.
 from minidl.kernels.kernel cimport PARALLEL, kernel_t, real, threads
 
 from minidl.kernels.kernel import Kernel
