@@ -8,13 +8,14 @@ How to run (each framework may live in its own environment; a missing one is rep
 
 What it does, per row of `workloads.ROWS`:
 
-1. Every configuration (`CONFIGS`; one long-lived process each) loads the row: same weights, same batches.
-2. Check: the losses of the first 20 steps (`Workload.check`), and how far every parameter has moved, must agree with a float64 NumPy reference.
-   Who does something else is out of the row.
+1. Every configuration (`configs`; one long-lived process each) loads the row: same weights, same batches.
+2. Check: the losses of the first 20 steps (`Workload.check`), and how far every parameter has moved, must agree with
+   a float64 NumPy reference. Who does something else is out of the row.
 3. Qualifying: a few short interleaved blocks; the best configurations of each framework go on.
 4. The race: interleaved blocks A B C, B C A, ... each of a fixed number of steps. Only ratios within one round count:
    the machine's speed drifts by a factor of two, but not within half a second. Rounds during which other programs used
    more than a tenth of the machine are repeated, because two threads that wait for each other suffer far more than one.
+   Where too few quiet rounds were found, all count and the last table says "disturbed": do not quote such a row.
 
 Every step takes its own batch as NumPy arrays; the loss is fetched at the end of each block. An uninstalled minidl is found
 through PYTHONPATH. "torch compile-graph" is not what people write: torch.func gradients and a hand-written Adam, compiled
@@ -28,6 +29,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from itertools import product
 from math import isnan, prod
 from pathlib import Path
@@ -93,11 +95,9 @@ class Worker:
 
     def ask(self, do, **request):
         """Send one request and return the answer, a dict."""
-        try:
+        with suppress(BrokenPipeError):  # it died; _answer tells how
             self.process.stdin.write(json.dumps({"do": do, **request}) + "\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it died; _answer tells how
         return self._answer()
 
     def _answer(self):
@@ -129,7 +129,8 @@ class Worker:
 
     def close(self):
         """End the process."""
-        self.process.stdin.close()
+        with suppress(BrokenPipeError):  # it is dead already
+            self.process.stdin.close()
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
@@ -235,7 +236,7 @@ def cpu_seconds(workers):
 
 def qualify(workers):
     """Short blocks of every configuration; returns the finalists and {name: median seconds per step}."""
-    rounds, _ = race(workers, QUALIFYING_ROUNDS, 0.5)
+    rounds, _, _ = race(workers, QUALIFYING_ROUNDS, 0.5)
     times = {w.name: median(r[w.name][0] for r in rounds) for w in workers}
     finalists = []
     for framework in FRAMEWORKS:
@@ -245,16 +246,27 @@ def qualify(workers):
 
 
 def race(workers, rounds, share=1.0):
-    """Interleaved rounds of `workers`; returns the kept rounds and how many were disturbed by other programs."""
+    """Interleaved rounds of `workers`.
+
+    Returns
+    -------
+    kept : list
+        The rounds that count, see `run_round`.
+    disturbed : int
+        How many rounds were disturbed by other programs.
+    clean : bool
+        None of these is among the kept ones.
+    """
     quiet, loud = [], []
     while len(quiet) < rounds and len(quiet) + len(loud) < PATIENCE * rounds:
         blocks, foreign = run_round(workers, len(quiet) + len(loud), share)
         (loud if foreign > FOREIGN else quiet).append(blocks)
     # Too few quiet ones: better all rounds and an honest note than five good ones picked by hand.
-    return (quiet if len(quiet) >= rounds / 2 else quiet + loud), len(loud)
+    clean = len(quiet) >= rounds / 2
+    return (quiet if clean else quiet + loud), len(loud), clean
 
 
-def summary(row, workers, rounds, qualifying, disturbed):
+def summary(row, workers, rounds, qualifying, disturbed, clean):
     """The numbers of one row, ready for JSON. Times in seconds per step."""
     times = {w.name: [r[w.name][0] for r in rounds] for w in workers}
     best = {}
@@ -279,6 +291,7 @@ def summary(row, workers, rounds, qualifying, disturbed):
         "qualifying": qualifying,
         "rounds": rounds,
         "disturbed": disturbed,
+        "clean": clean,
     }
 
 
@@ -320,7 +333,7 @@ def show_table(results):
             line += f"{middle:11.2f}x{f'{low:.2f} .. {high:.2f}':>16}{result['goal']:6g}x{verdict}"
         else:
             line += f"{'-':>12}{'-':>16}{result['goal']:6g}x"
-        print(line)
+        print(line + ("" if result["clean"] else "  disturbed"))
     if ratios:
         mean = prod(ratios) ** (1 / len(ratios))
         print(f"geometric mean {mean:.2f}x over {len(ratios)} rows, worst {min(ratios):.2f}x")
@@ -378,9 +391,13 @@ def main():
         admitted = admit(workers, row)
         if not admitted:
             continue
-        finalists, times = qualify(admitted)
-        rounds, disturbed = race(finalists, args.rounds)
-        results.append(summary(row, finalists, rounds, times, disturbed))
+        try:
+            finalists, times = qualify(admitted)
+            rounds, disturbed, clean = race(finalists, args.rounds)
+        except WorkerError as error:  # the row has no result without it, the other rows have
+            print(error)
+            continue
+        results.append(summary(row, finalists, rounds, times, disturbed, clean))
         show_row(results[-1])
     show_table(results)
     for worker in workers:
