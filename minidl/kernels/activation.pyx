@@ -8,7 +8,7 @@ with y (d may be NULL). n is [size]; the scalars a are named where they are read
 from cython.parallel cimport prange
 from libc cimport math as libm
 
-from minidl.kernels cimport vmath
+cimport minidl.kernels.vmath as vmath  # In this form cythonize sees the dependency.
 from minidl.kernels.kernel cimport PARALLEL, kernel_t, real, threads
 
 from minidl.kernels.kernel import Kernel
@@ -377,13 +377,16 @@ cdef inline void prelu_sample(
     real *y, const real *x, const real *weight, Py_ssize_t channels, Py_ssize_t inner
 ) noexcept nogil:
     cdef Py_ssize_t c, i
+    cdef real slope  # Loaded before the select: a load inside it would keep gcc from vectorising.
     if inner == 1:
         for c in range(channels):
-            y[c] = x[c] if x[c] > 0 else x[c] * weight[c]
+            slope = weight[c]
+            y[c] = x[c] if x[c] > 0 else x[c] * slope
     else:
         for c in range(channels):
+            slope = weight[c]
             for i in range(c * inner, c * inner + inner):
-                y[i] = x[i] if x[i] > 0 else x[i] * weight[c]
+                y[i] = x[i] if x[i] > 0 else x[i] * slope
 
 
 cdef int _prelu(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
