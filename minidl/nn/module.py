@@ -285,9 +285,7 @@ class Module:
         dtype : dtype or str
             float32 or float64.
         """
-        dtype = np.dtype(dtype)
-        if dtype not in FLOATS:
-            raise TypeError(f"to: dtype: got {dtype}, expected float32 or float64")
+        dtype = float_dtype("to", dtype)
         if state.recording is not None:
             raise RuntimeError("to: called while recording; a replay would not do it again. Convert before the step")
         for module in self.modules():
@@ -363,6 +361,14 @@ class Module:
             return f"{type(self).__name__}({extra})"
         lines = [*extra.splitlines(), *"\n".join(children).splitlines()]
         return "\n  ".join([f"{type(self).__name__}(", *lines]) + "\n)"
+
+
+def float_dtype(function, dtype):
+    """`dtype` as a NumPy dtype; TypeError if it is not float32 or float64."""
+    dtype = np.dtype(dtype)
+    if dtype not in FLOATS:
+        raise TypeError(f"{function}: dtype: got {dtype}, expected float32 or float64")
+    return dtype
 
 
 def _join(path, name):
