@@ -1,6 +1,6 @@
 """minidl: a small deep-learning engine for the CPU."""
 
-from minidl import functional
+from minidl import functional, nn
 from minidl.engine import (
     detect_anomaly,
     enable_grad,
@@ -25,6 +25,7 @@ __all__ = [
     "get_num_threads",
     "is_grad_enabled",
     "manual_seed",
+    "nn",
     "no_grad",
     "record",
     "set_num_threads",
