@@ -6,7 +6,8 @@
 import numpy as np
 
 from minidl import functional as F
-from minidl.nn.module import Module, float_dtype
+from minidl.nn.module import Module
+from minidl.nn.values import float_dtype
 from minidl.tensor import Parameter
 
 

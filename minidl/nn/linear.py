@@ -5,7 +5,8 @@ import numpy as np
 from minidl import functional as F
 from minidl.engine import as_tensor, memory
 from minidl.nn import init
-from minidl.nn.module import Module, float_dtype
+from minidl.nn.module import Module
+from minidl.nn.values import float_dtype
 from minidl.tensor import Parameter
 
 
