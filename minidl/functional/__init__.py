@@ -2,7 +2,10 @@
 
 from minidl.functional.activation import relu
 from minidl.functional.cross_entropy import cross_entropy, nll_loss
-from minidl.functional.linear import linear
+from minidl.functional.dropout import alpha_dropout, dropout, dropout1d, dropout2d, feature_dropout
+from minidl.functional.index import gather, getitem, index_select, take_along_dim
+from minidl.functional.join import cat, chunk, narrow, split, stack, unbind
+from minidl.functional.linear import bmm, dot, linear, matmul, mm, outer
 from minidl.functional.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -14,23 +17,77 @@ from minidl.functional.loss import (
     smooth_l1_loss,
     soft_margin_loss,
 )
+from minidl.functional.mask import masked_fill, one_hot, pad, tril, triu
+from minidl.functional.shape import (
+    broadcast_to,
+    clone,
+    expand,
+    flatten,
+    flip,
+    permute,
+    repeat,
+    reshape,
+    squeeze,
+    t,
+    transpose,
+    unsqueeze,
+    view,
+)
 from minidl.functional.softmax import log_softmax, softmax, softmin
 
 __all__ = [
+    "alpha_dropout",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "bmm",
+    "broadcast_to",
+    "cat",
+    "chunk",
+    "clone",
     "cross_entropy",
+    "dot",
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "expand",
+    "feature_dropout",
+    "flatten",
+    "flip",
+    "gather",
+    "getitem",
     "huber_loss",
+    "index_select",
     "kl_div",
     "l1_loss",
     "linear",
     "log_softmax",
+    "masked_fill",
+    "matmul",
+    "mm",
     "mse_loss",
+    "narrow",
     "nll_loss",
+    "one_hot",
+    "outer",
+    "pad",
+    "permute",
     "poisson_nll_loss",
     "relu",
+    "repeat",
+    "reshape",
     "smooth_l1_loss",
     "soft_margin_loss",
     "softmax",
     "softmin",
+    "split",
+    "squeeze",
+    "stack",
+    "t",
+    "take_along_dim",
+    "transpose",
+    "tril",
+    "triu",
+    "unbind",
+    "unsqueeze",
+    "view",
 ]

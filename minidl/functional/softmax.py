@@ -2,8 +2,7 @@
 
 from math import prod
 
-from minidl.engine import Node, as_tensor
-from minidl.engine import memory
+from minidl.engine import Node, as_tensor, memory
 from minidl.functional import _backward as B
 from minidl.kernels import softmax as K
 

@@ -18,14 +18,11 @@ and the kernel, which has the shape that `minidl.kernels.kernel` prescribes and 
 They must stay two: Numba silently writes nothing where ``carray`` and ``prange`` meet in one parallel function.
 """
 
-import os
 import sys
 import time
 
 import numba
-import numpy as np
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from minidl.kernels.kernel import Kernel, get_num_threads
