@@ -241,6 +241,8 @@ engine.Tensor.public = Tensor
 
 # the parameters of a model lie side by side, and their gradients too
 _weights, _gradients = memory.Arena(), memory.Arena()
+
+
 def _dims(numbers):
     """``f(2, 3)`` and ``f((2, 3))`` are the same dimensions."""
     return tuple(numbers[0]) if len(numbers) == 1 and not isinstance(numbers[0], (int, np.integer)) else numbers
