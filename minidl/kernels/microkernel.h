@@ -169,18 +169,20 @@ static void NAME(tile)(int rows, REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_
 #undef CASE
 }
 
-/* to[k, i] = from[i, k] for count <= LANES rows i. Whole vectors are written, up to LANES - 1 elements beyond the end. */
+/* to[k, i] = from[i, k] for count <= LANES rows i. Whole vectors are written; the last row fills up those that are not. */
 static void NAME(pack_transposed)(REAL *to, ptrdiff_t ldt, const REAL *from, ptrdiff_t ldf, int count, ptrdiff_t depth) {
+    const REAL *rows[LANES];
     integers low, high;
     UNROLL for (int i = 0; i < LANES; i++) {
         low[i] = i / 2 + i % 2 * LANES;
         high[i] = low[i] + LANES / 2;
+        rows[i] = from + (i < count ? i : count - 1) * ldf;
     }
     for (ptrdiff_t k = 0; k < depth; k += LANES) {
         const int steps = depth - k < LANES ? (int)(depth - k) : LANES;
         const mask m = NAME(first)(steps);
         vector x[LANES], y[LANES];
-        UNROLL for (int i = 0; i < LANES; i++) x[i] = i < count ? NAME(load)(from + i * ldf + k, m) : (vector){0};
+        UNROLL for (int i = 0; i < LANES; i++) x[i] = NAME(load)(rows[i] + k, m);
         /* log2(LANES) perfect shuffles of all rows transpose the square. */
         UNROLL for (int pass = 1; pass < LANES; pass *= 2) {
             UNROLL for (int i = 0; i < LANES / 2; i++) {
