@@ -16,10 +16,10 @@ cdef extern from "microkernel.h" nogil:
     void *scratch()
     void tile_float(
         int rows, float *c, Py_ssize_t ldc, const float *a, Py_ssize_t row, Py_ssize_t step, const float *b,
-        Py_ssize_t ldb, Py_ssize_t depth, int width, bint accumulate, const float *bias, int activation)
+        Py_ssize_t ldb, Py_ssize_t depth, int width, bint accumulate, const float *bias, bint relu)
     void tile_double(
         int rows, double *c, Py_ssize_t ldc, const double *a, Py_ssize_t row, Py_ssize_t step, const double *b,
-        Py_ssize_t ldb, Py_ssize_t depth, int width, bint accumulate, const double *bias, int activation)
+        Py_ssize_t ldb, Py_ssize_t depth, int width, bint accumulate, const double *bias, bint relu)
     void pack_copy_float(float *to, Py_ssize_t ldt, const float *x, Py_ssize_t ldx, int count, Py_ssize_t depth)
     void pack_copy_double(double *to, Py_ssize_t ldt, const double *x, Py_ssize_t ldx, int count, Py_ssize_t depth)
     void pack_transposed_float(float *to, Py_ssize_t ldt, const float *x, Py_ssize_t ldx, int count, Py_ssize_t depth)
@@ -28,7 +28,7 @@ cdef extern from "microkernel.h" nogil:
 
 cdef enum:
     DEPTH = 256  # of a block of K: a panel of B takes 32 KB of the L1 cache
-    A_BYTES = 1 << 19  # packed A and B stay in the L2 cache together
+    A_BYTES = 1 << 19  # packed A and B stay in the L2 cache together; whole tiles of A leave room for pack's last vector
     B_BYTES = 1 << 20
     SERIAL = 150000  # multiplications below which a parallel region costs more than it saves
     PACKING = 16  # cost of packing an element, in multiplications
@@ -52,12 +52,12 @@ cdef inline Py_ssize_t share(Py_ssize_t size, Py_ssize_t limit, Py_ssize_t unit)
 
 cdef inline void tile(
     Py_ssize_t rows, real *c, Py_ssize_t ldc, const real *a, Py_ssize_t row, Py_ssize_t step, const real *b,
-    Py_ssize_t ldb, Py_ssize_t depth, Py_ssize_t width, bint accumulate, const real *bias, int activation,
+    Py_ssize_t ldb, Py_ssize_t depth, Py_ssize_t width, bint accumulate, const real *bias, bint relu,
 ) noexcept nogil:
     if real is float:
-        tile_float(<int>rows, c, ldc, a, row, step, b, ldb, depth, <int>width, accumulate, bias, activation)
+        tile_float(<int>rows, c, ldc, a, row, step, b, ldb, depth, <int>width, accumulate, bias, relu)
     else:
-        tile_double(<int>rows, c, ldc, a, row, step, b, ldb, depth, <int>width, accumulate, bias, activation)
+        tile_double(<int>rows, c, ldc, a, row, step, b, ldb, depth, <int>width, accumulate, bias, relu)
 
 
 cdef inline void pack_vector(
@@ -90,7 +90,7 @@ cdef void pack(
 
 cdef void column(
     real *c, Py_ssize_t ldc, const real *a, Py_ssize_t lda, bint trans_a, real *packed_a, bint fresh, const real *b,
-    Py_ssize_t ldb, Py_ssize_t M, Py_ssize_t width, Py_ssize_t depth, bint accumulate, const real *bias, int activation,
+    Py_ssize_t ldb, Py_ssize_t M, Py_ssize_t width, Py_ssize_t depth, bint accumulate, const real *bias, bint relu,
 ) noexcept nogil:
     """A column of tiles; a goes through packed_a unless it is NULL, and fills it if fresh."""
     cdef:
@@ -99,11 +99,11 @@ cdef void column(
     while i < M:
         m = min(height, M - i)
         if packed_a == NULL:
-            tile(m, c + i * ldc, ldc, a + i * row, row, step, b, ldb, depth, width, accumulate, bias, activation)
+            tile(m, c + i * ldc, ldc, a + i * row, row, step, b, ldb, depth, width, accumulate, bias, relu)
         else:
             if fresh:
                 pack(packed_a + i * depth, m, a + i * row, lda, m, depth, not trans_a)
-            tile(m, c + i * ldc, ldc, packed_a + i * depth, 1, m, b, ldb, depth, width, accumulate, bias, activation)
+            tile(m, c + i * ldc, ldc, packed_a + i * depth, 1, m, b, ldb, depth, width, accumulate, bias, relu)
         i += height
 
 
@@ -145,7 +145,7 @@ cdef void gemm_serial(
                     column(c + i * ldc + j, ldc, a + (i if trans_a else i * lda) + (k * lda if trans_a else k), lda,
                            trans_a, packed_a if pack_a else NULL, j == first, b_panel, panel if pack_b else ldb,
                            min(height, M - i), n, d, accumulate or k > 0, bias + j if last and bias != NULL else NULL,
-                           activation if last else NONE)
+                           last and activation == RELU)
                     j += panel
                 i += height
             k += depth
