@@ -53,6 +53,28 @@ class Tensor(engine.Tensor):
         detached.recording = self.recording
         return detached
 
+    # activations and softmax
+
+    def relu(self):
+        """`functional.relu` of this tensor."""
+        return F.relu(self)
+
+    def sigmoid(self):
+        """`functional.sigmoid` of this tensor."""
+        return F.sigmoid(self)
+
+    def tanh(self):
+        """`functional.tanh` of this tensor."""
+        return F.tanh(self)
+
+    def softmax(self, dim):
+        """`functional.softmax` of this tensor."""
+        return F.softmax(self, dim)
+
+    def log_softmax(self, dim):
+        """`functional.log_softmax` of this tensor."""
+        return F.log_softmax(self, dim)
+
     def __repr__(self):
         values = np.array2string(self.array, separator=", ", prefix="tensor(", threshold=100)
         history = f", node={self.node.name}" if self.node else ", requires_grad=True" if self.requires_grad else ""
