@@ -227,6 +227,27 @@ class Tensor(engine.Tensor):
     def mul_(self, other):
         """Multiply in place."""
         return inplace.mul_(self, other)
+    # activations and softmax
+
+    def relu(self):
+        """`functional.relu` of this tensor."""
+        return F.relu(self)
+
+    def sigmoid(self):
+        """`functional.sigmoid` of this tensor."""
+        return F.sigmoid(self)
+
+    def tanh(self):
+        """`functional.tanh` of this tensor."""
+        return F.tanh(self)
+
+    def softmax(self, dim):
+        """`functional.softmax` of this tensor."""
+        return F.softmax(self, dim)
+
+    def log_softmax(self, dim):
+        """`functional.log_softmax` of this tensor."""
+        return F.log_softmax(self, dim)
 
     def __repr__(self):
         values = np.array2string(self.array, separator=", ", prefix="tensor(", threshold=100)

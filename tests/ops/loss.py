@@ -219,10 +219,14 @@ pointwise("smooth_l1_loss", F.smooth_l1_loss, lambda x, t, beta: np.abs(x - t), 
 WEIGHTED = [((3, 4),) * 2, ((1, 4),) * 2, ((2, 3, 4),) * 2]
 ROW = np.linspace(0.5, 2, 4)
 COLUMN = np.linspace(0.5, 2, 3).reshape(3, 1)
-BCE = lambda x, t, weight=1.0: -weight * (t * np.log(x) + (1 - t) * np.log(1 - x))  # noqa: E731
 
-pointwise("binary_cross_entropy", F.binary_cross_entropy, BCE, between)
-pointwise("binary_cross_entropy", F.binary_cross_entropy, BCE, between, "-row", {"weight": ROW}, shapes=WEIGHTED)
+
+def bce(x, t, weight=1.0):
+    return -weight * (t * np.log(x) + (1 - t) * np.log(1 - x))
+
+
+pointwise("binary_cross_entropy", F.binary_cross_entropy, bce, between)
+pointwise("binary_cross_entropy", F.binary_cross_entropy, bce, between, "-row", {"weight": ROW}, shapes=WEIGHTED)
 LOGITS = "binary_cross_entropy_with_logits"
 pointwise(LOGITS, F.binary_cross_entropy_with_logits, with_logits, [normal, between])
 for label, options in (

@@ -13,7 +13,7 @@ def softmax(x, dim):
 
 def log_softmax(x, dim):
     shifted = x - x.max(dim, keepdims=True, initial=-np.inf)
-    return shifted - np.log(np.exp(shifted).sum(dim, keepdims=True))
+    return shifted - np.log(np.exp(shifted).sum(dim, keepdims=True)) if x.size else x
 
 
 OPS = [
@@ -41,6 +41,7 @@ OPS = [
         SHAPES,
         torch=lambda x: x.log_softmax(1),
     ),
+    Op("softmin", lambda x: F.softmin(x, 1), lambda x: softmax(-x, 1), SHAPES, torch=lambda x: (-x).softmax(1)),
     Op(
         "log_softmax-0",
         lambda x: F.log_softmax(x, 0),
