@@ -88,11 +88,11 @@ class Node(Caller):
 
     def __init__(self):
         super().__init__()
-        self.serial = next(_serial)
         self.freed = False
 
     def apply(self, *inputs):
         """Run the operation on `inputs`; its output, or a tuple of them."""
+        self.serial = next(_serial)  # here, not when the node is made: its inputs may be made in between
         self.inputs = tuple(as_tensor(value) for value in inputs)
         self.tracked = state.grad_enabled and any(x.requires_grad for x in self.inputs)
         self.calls, self.pending = [], []

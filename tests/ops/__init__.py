@@ -1,5 +1,5 @@
 """The declarations of all operations, one file per family of `minidl.functional`."""
 
-from ops import activation, linear
+from ops import activation, arithmetic, linear, reduce
 
-OPS = [*activation.OPS, *linear.OPS]
+OPS = [*activation.OPS, *arithmetic.OPS, *linear.OPS, *reduce.OPS]
