@@ -248,6 +248,82 @@ class Tensor(engine.Tensor):
     def log_softmax(self, dim):
         """`functional.log_softmax` of this tensor."""
         return F.log_softmax(self, dim)
+    # arithmetic
+
+    add = __add__ = __radd__ = F.add
+    sub = __sub__ = F.sub
+    mul = __mul__ = __rmul__ = F.mul
+    div = __truediv__ = F.div
+    neg = __neg__ = F.neg
+    pow = __pow__ = F.pow
+    abs = __abs__ = F.abs
+    maximum, minimum, clamp = F.maximum, F.minimum, F.clamp
+    exp, log, sqrt, rsqrt, square, reciprocal = F.exp, F.log, F.sqrt, F.rsqrt, F.square, F.reciprocal
+    sin, cos, log1p, expm1, erf, sign = F.sin, F.cos, F.log1p, F.expm1, F.erf, F.sign
+
+    def __rsub__(self, other):
+        return F.sub(other, self)
+
+    def __rtruediv__(self, other):
+        return F.div(other, self)
+
+    def __rpow__(self, other):
+        return F.pow(other, self)
+
+    # comparisons; equality of anything but numbers stays Python's, so that tensors fit into lists and dicts
+
+    eq, ne = F.eq, F.ne
+    lt = __lt__ = F.lt
+    le = __le__ = F.le
+    gt = __gt__ = F.gt
+    ge = __ge__ = F.ge
+    logical_and, logical_or, logical_not = F.logical_and, F.logical_or, F.logical_not
+    isnan, isinf, isfinite = F.isnan, F.isinf, F.isfinite
+
+    def __eq__(self, other):
+        return F.eq(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __ne__(self, other):
+        return F.ne(self, other) if isinstance(other, OPERANDS) else NotImplemented
+
+    def __and__(self, other):
+        return F.logical_and(*only_bools("&", self, other))
+
+    def __or__(self, other):
+        return F.logical_or(*only_bools("|", self, other))
+
+    def __invert__(self):
+        return F.logical_not(*only_bools("~", self))
+
+    def where(self, condition, other):
+        """The tensor where the condition holds, `other` elsewhere."""
+        return F.where(condition, self, other)
+
+    # reductions
+
+    sum, mean, var, std, norm, logsumexp, prod = F.sum, F.mean, F.var, F.std, F.norm, F.logsumexp, F.prod
+    amax, amin, max, min, argmax, argmin = F.amax, F.amin, F.max, F.min, F.argmax, F.argmin
+    any, all = F.any, F.all
+
+    # dtypes
+
+    to = F.cast
+
+    def float(self):
+        """As float32."""
+        return F.cast(self, np.float32)
+
+    def double(self):
+        """As float64."""
+        return F.cast(self, np.float64)
+
+    def long(self):
+        """As int64, rounded towards 0."""
+        return F.cast(self, np.int64)
+
+    def bool(self):
+        """Whether it is nonzero."""
+        return F.cast(self, np.bool_)
 
     def __repr__(self):
         values = np.array2string(self.array, separator=", ", prefix="tensor(", threshold=100)
@@ -258,6 +334,17 @@ class Tensor(engine.Tensor):
 
 
 engine.Tensor.public = Tensor
+OPERANDS = (engine.Tensor, np.ndarray, np.number, np.bool_, bool, int, float, list)
+
+
+def only_bools(operator, *operands):
+    """The operands; TypeError if one is not bool: on integers the operator would mean their bits."""
+    for operand in map(as_tensor, operands):
+        if operand.dtype != bool:
+            raise TypeError(
+                f"{operator}: got dtype {operand.dtype}, expected bool; use logical_and, logical_or, logical_not"
+            )
+    return operands
 
 
 # the parameters of a model lie side by side, and their gradients too

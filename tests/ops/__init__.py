@@ -1,5 +1,6 @@
 """The declarations of all operations, one file per family of `minidl.functional`."""
 
-from ops import activation, linear, loss, matmul, shape, softmax
+from ops import activation, arithmetic, linear, loss, matmul, reduce, shape, softmax
 
-OPS = [*activation.OPS, *linear.OPS, *loss.OPS, *matmul.OPS, *shape.OPS, *softmax.OPS]
+FAMILIES = [activation, arithmetic, linear, loss, matmul, reduce, shape, softmax]
+OPS = [op for family in FAMILIES for op in family.OPS]

@@ -1,0 +1,384 @@
+"""Reductions: sums, extremes, moments.
+
+`dim` is None (all dimensions), an integer or a tuple; negative ones count from the end. With `keepdim` the reduced
+dimensions stay with size 1.
+"""
+
+import builtins
+import math
+from collections import namedtuple
+
+import numpy as np
+
+from minidl.engine import Tensor, as_tensor, memory, no_grad
+from minidl.engine.tensor import FLOATS
+from minidl.functional import _backward as B
+from minidl.functional._elementwise import Elementwise, reduce_passes, sum_to
+from minidl.functional._shapes import normalized_dims, passes, plan_of, real, reduced_shape
+from minidl.functional.arithmetic import add, div, maximum, minimum, sub
+from minidl.functional.cast import KERNELS, cast
+from minidl.functional.comparison import isfinite, logical_not, where
+from minidl.functional.elementary import abs, exp, log
+from minidl.functional.power import pow, square
+from minidl.kernels import arithmetic
+from minidl.kernels import reduce as K
+
+Extremes = namedtuple("Extremes", "values indices")
+
+
+class Reduction(Elementwise):
+    """An operation that folds dimensions."""
+
+    def __init__(self, dim, keepdim):
+        super().__init__()
+        self.dim, self.keepdim = dim, keepdim
+
+    def fold(self, kernel, x, *scalars):
+        """Output of a kernel that folds."""
+        self.dims = normalized_dims(self.name, self.dim, x.ndim)
+        self.kept = reduced_shape(x.shape, self.dims, True)
+        y = self.new(reduced_shape(x.shape, self.dims, self.keepdim))
+        reduce_passes(self, kernel, y.array, x.array, passes(x.shape, self.dims), *scalars)
+        return y
+
+    def fold_not_empty(self, kernel, x):
+        """Output of a kernel that needs an element."""
+        if count(self.name, x, self.dim) == 0:
+            raise ValueError(
+                f"{self.name}: shape {x.shape} has no elements along dim {self.dim}, expected at least one"
+            )
+        return self.fold(kernel, x)
+
+    def aligned(self, array):
+        """What was folded, in a shape that broadcasts with the input."""
+        return array.reshape(self.kept)
+
+
+class Sum(Reduction):
+    """y = sum of x / divisor;  dx = dy / divisor."""
+
+    def __init__(self, dim, keepdim, divisor=1.0):
+        super().__init__(dim, keepdim)
+        self.divisor = divisor
+
+    def forward(self, x):
+        return self.fold(K.sum, x, self.divisor)
+
+    def backward(self, dy):
+        dx = self.grad()
+        dy = self.aligned(dy)
+        self.call(B.elementwise.scale, [dx], [dy], plan_of(dx, dy), [1 / self.divisor if self.divisor else math.inf])
+
+
+class Mean(Sum):
+    """y = sum of x / N;  dx = dy / N."""
+
+    def forward(self, x):
+        self.divisor = count(self.name, x, self.dim)
+        return super().forward(x)
+
+
+class Norm(Reduction):
+    """y = sqrt(sum of x^2);  dx = dy x / y, 0 where y = 0."""
+
+    def forward(self, x):
+        y = self.fold(K.norm, x)
+        self.x, self.y = x.array, y.array
+        return y
+
+    def backward(self, dy):
+        quotient = memory.empty(dy.shape, dy.dtype)
+        self.call(B.reduce.quotient_or_zero, [quotient], [dy, self.y], [dy.size])
+        quotient, dx = self.aligned(quotient), self.grad()
+        self.call(B.elementwise.multiply, [dx], [self.x, quotient], plan_of(dx, self.x, quotient), [1.0])
+
+
+class Prod(Reduction):
+    """y = product of x;  dx[k] = dy times the product of all x but x[k]."""
+
+    def forward(self, x):
+        self.x = x.array
+        y = self.fold(K.prod, x)
+        self.sizes = passes(x.shape, self.dims)[0]
+        return y
+
+    def backward(self, dy):
+        self.call(B.reduce.prod, [self.grad()], [dy, self.x], self.sizes)
+
+
+class Amax(Reduction):
+    """y = max of x;  dx = dy / c at the c places where x = y, else 0."""
+
+    kernel = K.amax
+
+    def forward(self, x):
+        y = self.fold_not_empty(self.kernel, x)
+        self.x, self.y = x.array, y.array
+        return y
+
+    def backward(self, dy):
+        x, y, dy, dx = self.x, self.aligned(self.y), self.aligned(dy), self.grad()
+        equal = memory.empty(x.shape, np.bool_)
+        count, share = memory.empty(y.shape, y.dtype), memory.empty(y.shape, y.dtype)
+        self.call(arithmetic.eq, [equal], [x, y], plan_of(equal, x, y), dtype=x.dtype)
+        self.call(KERNELS[x.dtype], [dx], [equal], [x.size], dtype=equal.dtype)
+        sum_to(self, count, dx)
+        self.call(arithmetic.div, [share], [dy, count], plan_of(share, dy, count))
+        self.call(B.elementwise.multiply, [dx], [dx, share], plan_of(dx, dx, share), [1.0])
+
+
+class Amin(Amax):
+    """y = min of x;  dx = dy / c at the c places where x = y, else 0."""
+
+    kernel = K.amin
+
+
+class Max(Reduction):
+    """y = max of x, first at index k;  dx[k] = dy, else 0."""
+
+    kernel = K.amax
+
+    def forward(self, x):
+        y = self.fold_not_empty(self.kernel, x)
+        index = self.new(y.shape, np.int64)
+        self.sizes, self.index = passes(x.shape, self.dims)[0], index.array
+        self.call(K.find, [index], [x, y], self.sizes, dtype=x.dtype)
+        return Extremes(y, index)
+
+    def backward(self, dy):
+        self.call(B.reduce.at_index, [self.grad()], [dy, self.index], self.sizes)
+
+
+class Min(Max):
+    """y = min of x, first at index k;  dx[k] = dy, else 0."""
+
+    kernel = K.amin
+
+
+class Argmax(Max):
+    """y = first k where x is largest."""
+
+    def forward(self, x):
+        return super().forward(x).indices
+
+
+class Argmin(Min):
+    """y = first k where x is smallest."""
+
+    def forward(self, x):
+        return super().forward(x).indices
+
+
+class Any(Reduction):
+    """y = 1 if there is an x that is 1, else 0."""
+
+    def forward(self, x):
+        return self.fold(K.amax, x)
+
+
+def float_tensor(name, input):
+    """`input` as a tensor; TypeError if it holds no floats."""
+    input = as_tensor(input)
+    if input.dtype not in FLOATS:
+        raise TypeError(f"{name}: got dtype {input.dtype}, expected float32 or float64")
+    return input
+
+
+def integer_dim(name, dim):
+    """`dim`; TypeError if it is not one integer."""
+    if not isinstance(dim, (int, np.integer)) or isinstance(dim, bool):
+        raise TypeError(f"{name}: dim: got {dim!r}, expected an integer")
+    return dim
+
+
+def count(name, input, dim):
+    """How many elements are folded into one."""
+    return math.prod(input.shape[d] for d in normalized_dims(name, dim, input.ndim))
+
+
+def sum(input, dim=None, keepdim=False):
+    """Sum over `dim`; of nothing 0. Added in float64, so long sums stay accurate.
+
+    Parameters
+    ----------
+    input : Tensor, any shape
+        bool is counted as int64.
+    dim : int or tuple of int, optional
+        All dimensions by default.
+    keepdim : bool
+        Keep the reduced dimensions with size 1.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    IndexError
+        If there is no such dimension.
+    """
+    input = as_tensor(input)
+    return Sum(dim, keepdim).apply(cast(input, np.int64) if input.dtype == bool else input)
+
+
+def mean(input, dim=None, keepdim=False):
+    """Mean over `dim`; of nothing NaN; like `sum`, for floats only."""
+    return Mean(dim, keepdim).apply(float_tensor("mean", input))
+
+
+def var(input, dim=None, correction=1, keepdim=False):
+    """Variance over `dim`, in two passes: sum of squared deviations from the mean / (number - correction).
+
+    Parameters
+    ----------
+    input : Tensor of floats
+    dim : int or tuple of int, optional
+    correction : number
+        1 for the unbiased estimate, 0 for the second moment of the batch.
+    keepdim : bool
+
+    Returns
+    -------
+    Tensor
+        NaN where the number does not exceed the correction.
+    """
+    deviation, freedom = deviations("var", input, dim, correction)
+    return Sum(dim, keepdim, freedom).apply(square(deviation))
+
+
+def std(input, dim=None, correction=1, keepdim=False):
+    """Standard deviation over `dim`: the root of `var`; its gradient is 0 where it is 0."""
+    deviation, freedom = deviations("std", input, dim, correction)
+    return div(Norm(dim, keepdim).apply(deviation), math.sqrt(freedom))
+
+
+def deviations(name, input, dim, correction):
+    """Deviations from the mean, and their degrees of freedom."""
+    input = float_tensor(name, input)
+    number = count(name, input, dim)
+    with no_grad():  # deviations sum to 0, so no gradient flows through the mean
+        centre = mean(input, dim, keepdim=True)
+    return sub(input, centre), builtins.max(0.0, number - correction)
+
+
+def norm(input, p=2, dim=None, keepdim=False):
+    """p-norm of all elements along `dim`: (sum of |x|^p)^(1/p); 2 and inf never overflow on the way.
+
+    Parameters
+    ----------
+    input : Tensor of floats
+    p : number, math.inf, -math.inf or "fro"
+        "fro" is 2.
+    dim : int or tuple of int, optional
+    keepdim : bool
+
+    Returns
+    -------
+    Tensor
+        The gradient of the 2-norm is 0 where it is 0.
+    """
+    input = float_tensor("norm", input)
+    if p in (2, "fro"):
+        return Norm(dim, keepdim).apply(input)
+    if p == math.inf:
+        return amax(abs(input), dim, keepdim)
+    if p == -math.inf:
+        return amin(abs(input), dim, keepdim)
+    if p == 1:
+        return sum(abs(input), dim, keepdim)
+    if isinstance(p, str) or not p > 0:
+        raise ValueError(f"norm: p: got {p!r}, expected a number above 0, inf, -inf or 'fro'")
+    return pow(sum(pow(abs(input), p), dim, keepdim), 1 / p)
+
+
+def logsumexp(input, dim, keepdim=False):
+    """log(sum(exp(input))) over `dim`, without overflow: the largest element is taken out first.
+
+    Parameters
+    ----------
+    input : Tensor of floats
+    dim : int or tuple of int
+    keepdim : bool
+
+    Returns
+    -------
+    Tensor
+    """
+    input = real(input)
+    with no_grad():
+        largest = amax(input, dim, keepdim=True)
+        largest = where(isfinite(largest), largest, 0.0)
+    y = add(log(sum(exp(sub(input, largest)), dim, keepdim=True)), largest)
+    return y if keepdim else sum(y, dim)
+
+
+def prod(input, dim=None, keepdim=False):
+    """Product over one dimension or all of them; of nothing 1; like `sum`."""
+    if dim is not None:
+        integer_dim("prod", dim)
+    input = as_tensor(input)
+    return Prod(dim, keepdim).apply(cast(input, np.int64) if input.dtype == bool else input)
+
+
+def amax(input, dim=None, keepdim=False):
+    """Largest element over `dim`, NaN where there is one; like `sum`, but a ValueError for no elements.
+
+    Equal ones share the gradient.
+    """
+    return Amax(dim, keepdim).apply(input)
+
+
+def amin(input, dim=None, keepdim=False):
+    """Smallest element over `dim`; like `amax`."""
+    return Amin(dim, keepdim).apply(input)
+
+
+def max(input, dim=None, keepdim=False):
+    """Largest element: of all, over one dimension, or of two tensors.
+
+    Parameters
+    ----------
+    input : Tensor
+    dim : int or Tensor, optional
+        A tensor makes it `maximum`.
+    keepdim : bool
+
+    Returns
+    -------
+    Tensor, or with `dim` (values, indices)
+        The index is that of the first of equal ones, or of the first NaN. Without `dim` equal ones share the gradient.
+    """
+    if isinstance(dim, Tensor):
+        return maximum(input, dim)
+    return amax(input) if dim is None else Max(integer_dim("max", dim), keepdim).apply(input)
+
+
+def min(input, dim=None, keepdim=False):
+    """Smallest element; like `max`."""
+    if isinstance(dim, Tensor):
+        return minimum(input, dim)
+    return amin(input) if dim is None else Min(integer_dim("min", dim), keepdim).apply(input)
+
+
+def argmax(input, dim=None, keepdim=False):
+    """Index of the first largest element over one dimension, or in the flattened tensor; like `max`."""
+    if dim is not None:
+        integer_dim("argmax", dim)
+    return Argmax(dim, keepdim).apply(input)
+
+
+def argmin(input, dim=None, keepdim=False):
+    """Index of the first smallest element; like `argmax`."""
+    if dim is not None:
+        integer_dim("argmin", dim)
+    return Argmin(dim, keepdim).apply(input)
+
+
+def any(input, dim=None, keepdim=False):
+    """Whether an element over `dim` is nonzero, as a bool tensor; like `sum`."""
+    return Any(dim, keepdim).apply(cast(input, bool))
+
+
+def all(input, dim=None, keepdim=False):
+    """Whether all elements over `dim` are nonzero; like `any`."""
+    return logical_not(any(logical_not(input), dim, keepdim))
