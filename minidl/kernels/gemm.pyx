@@ -28,7 +28,7 @@ cdef extern from "microkernel.h" nogil:
 
 cdef enum:
     DEPTH = 256  # of a block of K: a panel of B takes 32 KB of the L1 cache
-    A_BYTES = 1 << 19  # packed A and B stay in the L2 cache together; whole tiles of A leave room for pack's last vector
+    A_BYTES = 1 << 19  # packed A and B share the L2 cache; whole tiles of A leave room for pack to write too far
     B_BYTES = 1 << 20
     SERIAL = 150000  # multiplications below which a parallel region costs more than it saves
     PACKING = 16  # cost of packing an element, in multiplications

@@ -23,7 +23,7 @@
 #endif
 #define TILE_VECTORS 2
 
-/* Packed panels of the calling thread. The loader makes it when a thread first needs it and frees it with the thread. */
+/* Packed panels of the calling thread. The loader makes it when a thread first needs it, and frees it with it. */
 #define SCRATCH_BYTES (3 << 19)
 static _Thread_local _Alignas(64) char thread_scratch[SCRATCH_BYTES];
 static inline void *scratch(void) { return thread_scratch; }
