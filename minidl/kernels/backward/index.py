@@ -84,24 +84,24 @@ def _add_rows(dx, dy, index, low, high):
 
 @loops
 def _take(dx, dy, index):
-    O, P, _ = dx.shape
+    outer, P, _ = dx.shape
     if dx.size + dy.size < PARALLEL:
-        for o in range(O):
+        for o in range(outer):
             _add_rows(dx[o], dy[o], index, 0, P)
-    elif O >= PARTS:
-        for o in prange(O):
+    elif outer >= PARTS:
+        for o in prange(outer):
             _add_rows(dx[o], dy[o], index, 0, P)
     else:
-        for unit in prange(O * PARTS):
+        for unit in prange(outer * PARTS):
             o, part = unit // PARTS, unit % PARTS
             _add_rows(dx[o], dy[o], index, P * part // PARTS, P * (part + 1) // PARTS)
 
 
 @kernel
 def take(p, n, a):
-    """dx[o, q, i] = sum of dy[o, b, i] over all b with index[b] = q; p: dx dy index, n: O P B I."""
-    O, P, B, I = n[0], n[1], n[2], n[3]
-    _take(carray(p[0], (O, P, I)), carray(p[1], (O, B, I)), carray(as_int64(p[2]), B))
+    """dx[o, q, i] = sum of dy[o, b, i] over all b with index[b] = q; p: dx dy index, n: outer P B inner."""
+    outer, P, B, inner = n[0], n[1], n[2], n[3]
+    _take(carray(p[0], (outer, P, inner)), carray(p[1], (outer, B, inner)), carray(as_int64(p[2]), B))
     return 0
 
 
@@ -127,7 +127,7 @@ def _gather(dx, dy, index):
 
 @kernel
 def gather(p, n, a):
-    """dx[o, q, i] = sum of dy[o, l, i] over all l with index[o, l, i] = q; p: dx dy index, n: O P L I."""
-    O, P, L, I = n[0], n[1], n[2], n[3]
-    _gather(carray(p[0], (O, P, I)), carray(p[1], (O, L, I)), carray(as_int64(p[2]), (O, L, I)))
+    """dx[o, q, i] = sum of dy[o, l, i] over all l with index[o, l, i] = q; p: dx dy index, n: outer P L inner."""
+    outer, P, L, inner = n[0], n[1], n[2], n[3]
+    _gather(carray(p[0], (outer, P, inner)), carray(p[1], (outer, L, inner)), carray(as_int64(p[2]), (outer, L, inner)))
     return 0
