@@ -32,20 +32,26 @@ def _sum_block(dx, dy, kept, kept_strides, summed, summed_strides, unit):
     repeats = 1
     for size in summed[:-1]:
         repeats *= size
-    for j in range(count):
-        dx[to + j] = 0
+    sums = dx[to : to + count]
+    sums[:] = 0
     for r in range(repeats):
         at = start + _offset(r, summed[:-1], summed_strides[:-1])
         if stride == 1:
             for j in range(count):
+                row = dy[at + j * step : at + j * step + last]
                 total = dx.dtype.type(0)
                 for k in range(last):
-                    total += dy[at + j * step + k]
-                dx[to + j] += total
+                    total += row[k]
+                sums[j] += total
+        elif step == 1:
+            for k in range(last):
+                row = dy[at + k * stride : at + k * stride + count]
+                for j in range(count):
+                    sums[j] += row[j]
         else:
             for k in range(last):
                 for j in range(count):
-                    dx[to + j] += dy[at + k * stride + j * step]
+                    sums[j] += dy[at + k * stride + j * step]
 
 
 @loops
@@ -73,13 +79,17 @@ def expand(p, n, a):
 
 @body
 def _add_rows(dx, dy, index, low, high):
-    for q in range(low, high):
-        for i in range(dx.shape[1]):
-            dx[q, i] = 0
+    dx[low:high] = 0
+    if dx.shape[1] == 1:  # a slice per element would cost more than the sum
+        for b in range(index.size):
+            if low <= index[b] < high:
+                dx[index[b], 0] += dy[b, 0]
+        return
     for b in range(index.size):
         if low <= index[b] < high:
-            for i in range(dx.shape[1]):
-                dx[index[b], i] += dy[b, i]
+            total, row = dx[index[b]], dy[b]
+            for i in range(row.size):
+                total[i] += row[i]
 
 
 @loops
@@ -107,9 +117,7 @@ def take(p, n, a):
 
 @body
 def _add_elements(dx, dy, index):
-    for q in range(dx.shape[0]):
-        for i in range(dx.shape[1]):
-            dx[q, i] = 0
+    dx[:] = 0
     for j in range(dy.shape[0]):
         for i in range(dy.shape[1]):
             dx[index[j, i], i] += dy[j, i]
