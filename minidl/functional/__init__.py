@@ -1,7 +1,7 @@
 """The operations, one family per file: a node class with its two formulas, and the function that users call."""
 
 from minidl.functional.activation import relu
-from minidl.functional.dropout import alpha_dropout, dropout, dropout1d, dropout2d, feature_dropout
+from minidl.functional.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_dropout
 from minidl.functional.index import gather, getitem, index_select, take_along_dim
 from minidl.functional.join import cat, chunk, narrow, split, stack, unbind
 from minidl.functional.linear import bmm, dot, linear, matmul, mm, outer
@@ -33,6 +33,7 @@ __all__ = [
     "dropout",
     "dropout1d",
     "dropout2d",
+    "dropout3d",
     "expand",
     "feature_dropout",
     "flatten",
