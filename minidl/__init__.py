@@ -3,7 +3,6 @@
 from minidl import functional, nn, optim
 from minidl.creation import (
     arange,
-    bernoulli,
     empty,
     empty_like,
     eye,
@@ -66,7 +65,6 @@ __all__ = [
     "Parameter",
     "Tensor",
     "arange",
-    "bernoulli",
     "bmm",
     "cat",
     "chunk",

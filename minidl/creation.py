@@ -112,13 +112,6 @@ def randint(low, high=None, size=None):
     return Creation("randint", shape_of((size,)), np.int64).drawn(K.integers, [], [low, high - low])
 
 
-def bernoulli(input_shape, p=0.5, dtype=None):
-    """1 with probability `p`, else 0, in a tensor of the given shape."""
-    if not 0 <= p <= 1:
-        raise ValueError(f"bernoulli: p: got {p}, expected 0 <= p <= 1")
-    return Creation("bernoulli", shape_of((input_shape,)), dtype).drawn(K.bernoulli, [p])
-
-
 def normal(mean=0.0, std=1.0, size=(), dtype=None):
     """Normal random numbers with the given mean and standard deviation."""
     if not std >= 0:

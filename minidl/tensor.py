@@ -325,6 +325,18 @@ class Tensor(engine.Tensor):
         """Whether it is nonzero."""
         return F.cast(self, np.bool_)
 
+    def uniform_(self, low=0.0, high=1.0):
+        """Uniform random numbers in [low, high)."""
+        return inplace.uniform_(self, low, high)
+
+    def normal_(self, mean=0.0, std=1.0):
+        """Normal random numbers."""
+        return inplace.normal_(self, mean, std)
+
+    def bernoulli_(self, p=0.5):
+        """1 with probability `p`, else 0."""
+        return inplace.bernoulli_(self, p)
+
     def __repr__(self):
         values = np.array2string(self.array, separator=", ", prefix="tensor(", threshold=100)
         history = f", node={self.node.name}" if self.node else ", requires_grad=True" if self.requires_grad else ""

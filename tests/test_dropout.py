@@ -55,6 +55,9 @@ def test_whole_channels():
     assert ((y == 0).all(1) | (y == 2).all(1)).all()
     assert 60 < (y[:, 0] == 0).sum() < 140
     assert F.dropout2d(ones(50, 3, 3)).numpy().reshape(50, 9).std(1).max() == 0
+    assert F.dropout3d(ones(2, 50, 3, 1, 1)).numpy().reshape(100, 3).std(1).max() == 0
+    with pytest.raises(ValueError, match=r"dropout2d: got shape \(2, 3\), expected 4 dimensions"):
+        F.dropout2d(ones(2, 3))
     assert F.dropout1d(ones(2, 50, 3)).numpy().reshape(100, 3).std(1).max() == 0
 
 
@@ -178,9 +181,17 @@ def test_other_distributions():
     y = dl.randint(3, 7, (40_000,)).numpy()
     assert sorted(set(y.tolist())) == [3, 4, 5, 6]
     assert np.abs(np.bincount(y)[3:] - 10_000).max() < 400
-    assert abs(dl.bernoulli((40_000,), 0.3).numpy().mean() - 0.3) < 0.01
+    assert abs(dl.zeros(40_000).bernoulli_(0.3).numpy().mean() - 0.3) < 0.01
+    uniform = dl.zeros(40_000).uniform_(-2, 4).numpy()
+    assert -2 <= uniform.min() < -1.99
+    assert 3.99 < uniform.max() < 4
+    assert abs(dl.zeros(40_000).normal_(1, 2).numpy().std() - 2) < 0.03
     assert dl.randint(5, (2, 2)).shape == (2, 2)
     with pytest.raises(ValueError, match="randint"):
         dl.randint(3, 3, (1,))
+    with pytest.raises(ValueError, match="low 2 and high 1"):
+        dl.zeros(1).uniform_(2, 1)
+    with pytest.raises(ValueError, match="bernoulli_"):
+        dl.zeros(1).bernoulli_(2)
     with pytest.raises(ValueError, match="std"):
         dl.normal(0, -1, (1,))

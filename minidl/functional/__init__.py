@@ -37,7 +37,7 @@ from minidl.functional.comparison import (
     where,
 )
 from minidl.functional.cross_entropy import cross_entropy, nll_loss
-from minidl.functional.dropout import alpha_dropout, dropout, dropout1d, dropout2d, feature_dropout
+from minidl.functional.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_dropout
 from minidl.functional.elementary import abs, clamp, cos, erf, exp, expm1, log, log1p, neg, sign, sin
 from minidl.functional.index import gather, getitem, index_select, take_along_dim
 from minidl.functional.join import cat, chunk, narrow, split, stack, unbind
@@ -115,6 +115,7 @@ __all__ = [
     "dropout",
     "dropout1d",
     "dropout2d",
+    "dropout3d",
     "elu",
     "eq",
     "erf",

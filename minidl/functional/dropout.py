@@ -1,5 +1,7 @@
 """Dropout in its forms; all draw from the counter of the engine's generator, so every replay draws anew."""
 
+import math
+
 import numpy as np
 
 from minidl.engine import Node, as_tensor, generator, memory
@@ -77,38 +79,24 @@ def alpha_dropout(input, p=0.5, training=False):
     return AlphaDropout(check_probability("alpha_dropout", p)).apply(input) if training else as_tensor(input)
 
 
-def feature_dropout(input, p=0.5, training=True, name="feature_dropout"):
-    """Dropout of whole channels.
-
-    Parameters
-    ----------
-    input : Tensor, shape (N, C, ...)
-    """
-    input = as_tensor(input)
-    check_probability(name, p)
-    if input.ndim < 2:
-        raise ValueError(f"{name}: got shape {input.shape}, expected (N, C, ...)")
-    inner = int(np.prod(input.shape[2:]))
-    return Dropout(p, inner).apply(input) if training else input
+def feature_dropout(input, p=0.5, training=True):
+    """Dropout of whole channels of a (N, C, ...) tensor."""
+    return _channels("feature_dropout", input, p, training, max(as_tensor(input).ndim, 2), batched=True)
 
 
 def dropout1d(input, p=0.5, training=True):
-    """`feature_dropout` of a (N, C, L) or (C, L) tensor."""
+    """Dropout of whole channels of a (N, C, L) or (C, L) tensor."""
     return _channels("dropout1d", input, p, training, 3)
 
 
 def dropout2d(input, p=0.5, training=True):
-    """`feature_dropout` of a (N, C, H, W) tensor, or of the channels of a (C, H, W) one."""
+    """Dropout of whole channels of a (N, C, H, W) or (C, H, W) tensor."""
     return _channels("dropout2d", input, p, training, 4)
 
 
-def _channels(name, input, p, training, ndim):
-    input = as_tensor(input)
-    check_probability(name, p)
-    if input.ndim not in (ndim - 1, ndim):
-        raise ValueError(f"{name}: got shape {input.shape}, expected {ndim - 1} or {ndim} dimensions")
-    inner = int(np.prod(input.shape[-(ndim - 2) :]))
-    return Dropout(p, inner).apply(input) if training else input
+def dropout3d(input, p=0.5, training=True):
+    """Dropout of whole channels of a (N, C, D, H, W) or (C, D, H, W) tensor."""
+    return _channels("dropout3d", input, p, training, 5)
 
 
 def check_probability(name, p):
@@ -116,3 +104,12 @@ def check_probability(name, p):
     if not 0 <= p <= 1:
         raise ValueError(f"{name}: p: got {p}, expected 0 <= p <= 1")
     return p
+
+
+def _channels(name, input, p, training, ndim, batched=False):
+    """Drop what the dimensions after the channels span; `ndim` counts a batch, which may be missing unless `batched`."""
+    input = as_tensor(input)
+    check_probability(name, p)
+    if input.ndim != ndim and (batched or input.ndim != ndim - 1):
+        raise ValueError(f"{name}: got shape {input.shape}, expected {ndim} dimensions (N, C, ...)")
+    return Dropout(p, math.prod(input.shape[len(input.shape) - (ndim - 2) :])).apply(input) if training else input

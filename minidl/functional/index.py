@@ -37,16 +37,14 @@ class Indexed(Node):
         return linear
 
     def explain_index(self, call):
-        for d, index in enumerate(call.inputs):
-            size = call.sizes[3 + d]
-            low = -size if self.negative else 0
+        _, count, negative, *sizes = call.sizes
+        for d, (index, size) in enumerate(zip(call.inputs, sizes, strict=False)):
+            low = -size if negative else 0
             wrong = np.argwhere((index < low) | (index >= size))
             if len(wrong):
                 at = tuple(wrong[0].tolist())
-                return (
-                    f"index[{', '.join(map(str, at))}] is {index[at]}, "
-                    f"expected {low} <= index < {size} (dim {self.first + d} has size {size})"
-                )
+                which = f"index {d}" if count > 1 else "index"
+                return f"{which}{list(at)} is {index[at]}, expected {low} <= index < {size} (the size of its dimension)"
         return super().explain_index(call)
 
 
@@ -159,7 +157,7 @@ def getitem(input, index):
     """``input[index]``, a copy: integers, slices, None, Ellipsis, integer arrays and boolean masks, as in PyTorch.
 
     Integer arrays (tensors, arrays, lists) broadcast against each other. Their dimensions come where they stood if
-    they stood side by side, else in front; a plain integer among them does not count as an array.
+    they stood side by side, else in front; an integer or a 0-d array among them does not count.
 
     Raises
     ------
@@ -182,6 +180,10 @@ def getitem(input, index):
             input = Slice(tuple(basic)).apply(input)
         except IndexError as error:
             raise IndexError(f"index: {error} (shape {input.shape})") from None
+    for i in range(len(arrays) - 1, -1, -1):
+        if not arrays[i].ndim:  # an integer like any other, but one that may change between replays
+            input = Take(dims[i], negative=True).apply(input, arrays.pop(i))
+            dims = dims[:i] + [d - 1 for d in dims[i + 1 :]]
     if not arrays:
         return input
     shape = _broadcast("index", *(array.shape for array in arrays))

@@ -1,12 +1,14 @@
-"""Operations that change a tensor in place: copy_, zero_, fill_, add_, sub_, mul_.
+"""Operations that change a tensor in place: copy_, zero_, fill_, add_, sub_, mul_, and random numbers.
 
 They are calls like all others, so a recorded step repeats them. Autograd does not see them: they are allowed on leaves
 under `no_grad`, and on tensors that no graph holds.
 """
 
-from minidl.engine import Caller, Tensor, as_array, as_tensor, no_grad, state
+from minidl.engine import Caller, Tensor, as_array, as_tensor, generator, no_grad, state
+from minidl.functional.dropout import check_probability
 from minidl.functional.shape import expand
 from minidl.kernels import inplace as K
+from minidl.kernels import random
 from minidl.kernels.elementwise import copy, fill
 
 
@@ -26,10 +28,10 @@ class InPlace(Caller):
 
     name = property(lambda self: self.operation)
 
-    def run(self, kernel, inputs=(), sizes=(), scalars=()):
-        """Make the call; the tensor."""
+    def run(self, kernel, inputs=(), sizes=(), scalars=(), others=()):
+        """Make the call, which may write `others` too; the tensor."""
         x = self.tensor
-        self.call(kernel, [x], inputs, [x.array.size, *sizes], scalars)
+        self.call(kernel, [x, *others], inputs, [x.array.size, *sizes], scalars)
         if state.recording is not None:
             x.recording = state.recording
         return x
@@ -86,3 +88,23 @@ def mul_(tensor, other):
     change = InPlace("mul_", tensor)
     other = change.operand(other)
     return change.run(K.multiply, [other], [other.array.size != 1])
+
+
+def uniform_(tensor, low=0.0, high=1.0):
+    """The elements become random numbers, uniform in [low, high)."""
+    if not low <= high:
+        raise ValueError(f"uniform_: got low {low} and high {high}, expected low <= high")
+    return InPlace("uniform_", tensor).run(random.uniform, scalars=[low, high], others=[generator.counter])
+
+
+def normal_(tensor, mean=0.0, std=1.0):
+    """The elements become random numbers, normal with the given mean and standard deviation."""
+    if not std >= 0:
+        raise ValueError(f"normal_: std: got {std}, expected std >= 0")
+    return InPlace("normal_", tensor).run(random.normal, scalars=[mean, std], others=[generator.counter])
+
+
+def bernoulli_(tensor, p=0.5):
+    """The elements become 1 with probability `p`, else 0."""
+    p = check_probability("bernoulli_", p)
+    return InPlace("bernoulli_", tensor).run(random.bernoulli, scalars=[p], others=[generator.counter])

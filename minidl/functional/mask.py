@@ -6,7 +6,7 @@ import numpy as np
 
 from minidl.engine import Node, as_tensor
 from minidl.functional._strided import copy_view
-from minidl.functional.index import Indexed, as_index, index_select
+from minidl.functional.index import as_index, index_select
 from minidl.functional.shape import expand
 from minidl.kernels import index as K
 from minidl.kernels.elementwise import fill
@@ -77,8 +77,10 @@ def triu(input, diagonal=0):
     return Triangle(diagonal, upper=True).apply(input)
 
 
-class OneHot(Indexed):
+class OneHot(Node):
     """y[n, c] = 1 where c = index[n], else 0; no gradient."""
+
+    name = "one_hot"
 
     def __init__(self, num_classes):
         super().__init__()
@@ -90,9 +92,9 @@ class OneHot(Indexed):
         return y
 
     def explain_index(self, call):
-        index, classes = call.inputs[0], self.num_classes
+        index, classes = call.inputs[0], call.sizes[1]
         at = tuple(np.argwhere((index < 0) | (index >= classes))[0].tolist())
-        return f"index[{', '.join(map(str, at))}] is {index[at]}, expected 0 <= index < {classes} (num_classes)"
+        return f"index{list(at)} is {index[at]}, expected 0 <= index < {classes} (num_classes)"
 
 
 def one_hot(tensor, num_classes=-1):

@@ -12,6 +12,7 @@ from minidl.kernels.kernel import Kernel
 cdef enum:
     ROWS = 32
     COLUMNS = 16
+    PARTS = 16  # that one row of indices is cut into, for the threads
 
 
 # Strided copy ----------------------------------------------------------------------------------------------------
@@ -24,6 +25,11 @@ cdef inline void copy_tile(
     if y_step == 1 and x_step == 1:
         for i in range(M):
             memcpy(y + i * y_row, x + i * x_row, N * sizeof(element))
+        return
+    if y_step == 1 and x_step == 0:
+        for i in range(M):
+            for j in range(N):
+                y[i * y_row + j] = x[i * x_row]
         return
     for part in range((N + COLUMNS - 1) // COLUMNS):
         low = part * COLUMNS
@@ -84,32 +90,50 @@ cdef int _linear_index(int64_t **p, const Py_ssize_t *n, const double *a) noexce
     return OK
 
 
+cdef inline void take_row(
+    element *y, const element *x, const int64_t *index, Py_ssize_t B, Py_ssize_t inner,
+) noexcept nogil:
+    cdef Py_ssize_t i
+    if inner == 1:
+        for i in range(B):
+            y[i] = x[index[i]]
+    else:
+        for i in range(B):
+            memcpy(y + i * inner, x + index[i] * inner, inner * sizeof(element))
+
+
 cdef int _take(element **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    # y[O, B, I] = x[O, index[B], I], x is [O, P, I]; n: O P B I; the index has been checked
-    cdef Py_ssize_t i, P = n[1], B = n[2], I = n[3]
+    # y[o, b, i] = x[o, index[b], i], x is [outer, P, inner], y [outer, B, inner]; n: outer P B inner;
+    # the index has been checked. Threads share the rows, or the index where there is one row.
+    cdef Py_ssize_t i, outer = n[0], P = n[1], B = n[2], inner = n[3], N = outer * B * inner
+    cdef Py_ssize_t parts = 1 if outer > 1 else min(B, <Py_ssize_t>PARTS)
+    cdef Py_ssize_t low, high
     cdef int64_t *index = <int64_t *>p[2]
-    for i in prange(n[0] * B, schedule="static", num_threads=threads(), use_threads_if=n[0] * B * I >= PARALLEL):
-        if I == 1:
-            p[0][i] = p[1][i // B * P + index[i % B]]
-        else:
-            memcpy(p[0] + i * I, p[1] + (i // B * P + index[i % B]) * I, I * sizeof(element))
+    for i in prange(outer * parts, schedule="static", num_threads=threads(), use_threads_if=N >= PARALLEL):
+        low = B * (i % parts) // parts
+        high = B * (i % parts + 1) // parts
+        take_row(p[0] + (i // parts * B + low) * inner, p[1] + i // parts * P * inner, index + low, high - low, inner)
     return OK
 
 
 cdef inline void gather_row(
-    element *y, const element *x, const int64_t *index, Py_ssize_t L, Py_ssize_t I,
+    element *y, const element *x, const int64_t *index, Py_ssize_t L, Py_ssize_t inner,
 ) noexcept nogil:
     cdef Py_ssize_t i, j
+    if inner == 1:
+        take_row(y, x, index, L, 1)
+        return
     for j in range(L):
-        for i in range(I):
-            y[j * I + i] = x[index[j * I + i] * I + i]
+        for i in range(inner):
+            y[j * inner + i] = x[index[j * inner + i] * inner + i]
 
 
 cdef int _gather(element **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    # y[o, l, i] = x[o, index[o, l, i], i], x is [O, P, I], y and index [O, L, I]; n: O P L I; the index has been checked
-    cdef Py_ssize_t i, P = n[1], L = n[2], I = n[3]
-    for i in prange(n[0], schedule="static", num_threads=threads(), use_threads_if=n[0] * L * I >= PARALLEL):
-        gather_row(p[0] + i * L * I, p[1] + i * P * I, <int64_t *>p[2] + i * L * I, L, I)
+    # y[o, l, i] = x[o, index[o, l, i], i], x is [outer, P, inner], y and index [outer, L, inner]; n: outer P L inner;
+    # the index has been checked
+    cdef Py_ssize_t i, P = n[1], L = n[2], inner = n[3]
+    for i in prange(n[0], schedule="static", num_threads=threads(), use_threads_if=n[0] * L * inner >= PARALLEL):
+        gather_row(p[0] + i * L * inner, p[1] + i * P * inner, <int64_t *>p[2] + i * L * inner, L, inner)
     return OK
 
 
@@ -130,10 +154,13 @@ cdef int _one_hot(int64_t **p, const Py_ssize_t *n, const double *a) noexcept no
 cdef int _masked_fill(element **p, const Py_ssize_t *n, const double *a) noexcept nogil:
     # y[N] = a0 where mask[N], else x[N]
     cdef Py_ssize_t i
-    cdef element value = <element>a[0]
+    cdef element value = <element>a[0], kept
+    cdef element *y = p[0]
+    cdef element *x = p[1]
     cdef uint8_t *mask = <uint8_t *>p[2]
     for i in prange(n[0], schedule="static", num_threads=threads(), use_threads_if=n[0] >= PARALLEL):
-        p[0][i] = value if mask[i] else p[1][i]
+        kept = x[i]  # read in any case: a load that depends on the mask would be a jump
+        y[i] = value if mask[i] else kept
     return OK
 
 

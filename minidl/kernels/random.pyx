@@ -47,27 +47,30 @@ cdef inline uint64_t threshold(double p) noexcept nogil:
 # Dropout ---------------------------------------------------------------------------------------------------------
 
 cdef int _dropout(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    # y[U, I] = x[U, I] * (keep[U] ? 1 / (1 - a0) : 0); p: y keep counter x, n: U I. The product keeps NaN.
-    cdef Py_ssize_t i, I = n[1]
+    # y[U, inner] = x * (keep[U] ? 1 / (1 - a0) : 0), a product keeps NaN; p: y keep counter x, n: U inner
+    cdef Py_ssize_t i, inner = n[1], N = n[0] * inner
     cdef uint64_t key = next_key(p[2]), limit = threshold(a[0])
     cdef real scale = <real>(1 / (1 - a[0])) if a[0] < 1 else 0
     cdef uint8_t *keep = <uint8_t *>p[1]
     cdef real *y = p[0]
     cdef real *x = p[3]
-    for i in prange(n[0], schedule="static", num_threads=threads(), use_threads_if=n[0] >= PARALLEL):
-        keep[i] = (bits(key, i) >> 32) >= limit
-    if I == 1:
-        for i in prange(n[0], schedule="static", num_threads=threads(), use_threads_if=n[0] >= PARALLEL):
-            y[i] = x[i] * (scale if keep[i] else 0)
+    cdef uint8_t drawn
+    if inner == 1:
+        for i in prange(N, schedule="static", num_threads=threads(), use_threads_if=N >= PARALLEL):
+            drawn = (bits(key, i) >> 32) >= limit
+            keep[i] = drawn
+            y[i] = x[i] * (scale if drawn else 0)
     else:
-        for i in prange(n[0] * I, schedule="static", num_threads=threads(), use_threads_if=n[0] * I >= PARALLEL):
-            y[i] = x[i] * (scale if keep[i // I] else 0)
+        for i in range(n[0]):
+            keep[i] = (bits(key, i) >> 32) >= limit
+        for i in prange(N, schedule="static", num_threads=threads(), use_threads_if=N >= PARALLEL):
+            y[i] = x[i] * (scale if keep[i // inner] else 0)
     return OK
 
 
 cdef int _alpha_dropout(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    # y[U, I] = scale * (keep[U] ? x : a1) + shift, so that mean 0 and variance 1 stay; p: y keep counter x, n: U I
-    cdef Py_ssize_t i, I = n[1]
+    # y[U, inner] = scale * (keep[U] ? x : a1) + shift, mean 0 and variance 1 stay; p: y keep counter x, n: U inner
+    cdef Py_ssize_t i, inner = n[1], N = n[0] * inner
     cdef uint64_t key = next_key(p[2]), limit = threshold(a[0])
     cdef double exact = 1 / sqrt((1 - a[0]) * (1 + a[0] * a[1] * a[1])) if a[0] < 1 else 0
     cdef real scale = <real>exact, shift = <real>(-exact * a[1] * a[0]), low = <real>(exact * a[1] * (1 - a[0]))
@@ -76,8 +79,8 @@ cdef int _alpha_dropout(real **p, const Py_ssize_t *n, const double *a) noexcept
     cdef real *x = p[3]
     for i in range(n[0]):
         keep[i] = (bits(key, i) >> 32) >= limit
-    for i in prange(n[0] * I, schedule="static", num_threads=threads(), use_threads_if=n[0] * I >= PARALLEL):
-        y[i] = x[i] * (scale if keep[i // I] else 0) + (shift if keep[i // I] else low)
+    for i in prange(N, schedule="static", num_threads=threads(), use_threads_if=N >= PARALLEL):
+        y[i] = x[i] * (scale if keep[i // inner] else 0) + (shift if keep[i // inner] else low)
     return OK
 
 

@@ -32,20 +32,26 @@ def _sum_block(dx, dy, kept, kept_strides, summed, summed_strides, unit):
     repeats = 1
     for size in summed[:-1]:
         repeats *= size
-    for j in range(count):
-        dx[to + j] = 0
+    sums = dx[to : to + count]
+    sums[:] = 0
     for r in range(repeats):
         at = start + _offset(r, summed[:-1], summed_strides[:-1])
         if stride == 1:
             for j in range(count):
+                row = dy[at + j * step : at + j * step + last]
                 total = dx.dtype.type(0)
                 for k in range(last):
-                    total += dy[at + j * step + k]
-                dx[to + j] += total
+                    total += row[k]
+                sums[j] += total
+        elif step == 1:
+            for k in range(last):
+                row = dy[at + k * stride : at + k * stride + count]
+                for j in range(count):
+                    sums[j] += row[j]
         else:
             for k in range(last):
                 for j in range(count):
-                    dx[to + j] += dy[at + k * stride + j * step]
+                    sums[j] += dy[at + k * stride + j * step]
 
 
 @loops
@@ -73,43 +79,45 @@ def expand(p, n, a):
 
 @body
 def _add_rows(dx, dy, index, low, high):
-    for q in range(low, high):
-        for i in range(dx.shape[1]):
-            dx[q, i] = 0
+    dx[low:high] = 0
+    if dx.shape[1] == 1:  # a slice per element would cost more than the sum
+        for b in range(index.size):
+            if low <= index[b] < high:
+                dx[index[b], 0] += dy[b, 0]
+        return
     for b in range(index.size):
         if low <= index[b] < high:
-            for i in range(dx.shape[1]):
-                dx[index[b], i] += dy[b, i]
+            total, row = dx[index[b]], dy[b]
+            for i in range(row.size):
+                total[i] += row[i]
 
 
 @loops
 def _take(dx, dy, index):
-    O, P, _ = dx.shape
+    outer, P, _ = dx.shape
     if dx.size + dy.size < PARALLEL:
-        for o in range(O):
+        for o in range(outer):
             _add_rows(dx[o], dy[o], index, 0, P)
-    elif O >= PARTS:
-        for o in prange(O):
+    elif outer >= PARTS:
+        for o in prange(outer):
             _add_rows(dx[o], dy[o], index, 0, P)
     else:
-        for unit in prange(O * PARTS):
+        for unit in prange(outer * PARTS):
             o, part = unit // PARTS, unit % PARTS
             _add_rows(dx[o], dy[o], index, P * part // PARTS, P * (part + 1) // PARTS)
 
 
 @kernel
 def take(p, n, a):
-    """dx[o, q, i] = sum of dy[o, b, i] over all b with index[b] = q; p: dx dy index, n: O P B I."""
-    O, P, B, I = n[0], n[1], n[2], n[3]
-    _take(carray(p[0], (O, P, I)), carray(p[1], (O, B, I)), carray(as_int64(p[2]), B))
+    """dx[o, q, i] = sum of dy[o, b, i] over all b with index[b] = q; p: dx dy index, n: outer P B inner."""
+    outer, P, B, inner = n[0], n[1], n[2], n[3]
+    _take(carray(p[0], (outer, P, inner)), carray(p[1], (outer, B, inner)), carray(as_int64(p[2]), B))
     return 0
 
 
 @body
 def _add_elements(dx, dy, index):
-    for q in range(dx.shape[0]):
-        for i in range(dx.shape[1]):
-            dx[q, i] = 0
+    dx[:] = 0
     for j in range(dy.shape[0]):
         for i in range(dy.shape[1]):
             dx[index[j, i], i] += dy[j, i]
@@ -127,7 +135,7 @@ def _gather(dx, dy, index):
 
 @kernel
 def gather(p, n, a):
-    """dx[o, q, i] = sum of dy[o, l, i] over all l with index[o, l, i] = q; p: dx dy index, n: O P L I."""
-    O, P, L, I = n[0], n[1], n[2], n[3]
-    _gather(carray(p[0], (O, P, I)), carray(p[1], (O, L, I)), carray(as_int64(p[2]), (O, L, I)))
+    """dx[o, q, i] = sum of dy[o, l, i] over all l with index[o, l, i] = q; p: dx dy index, n: outer P L inner."""
+    outer, P, L, inner = n[0], n[1], n[2], n[3]
+    _gather(carray(p[0], (outer, P, inner)), carray(p[1], (outer, L, inner)), carray(as_int64(p[2]), (outer, L, inner)))
     return 0

@@ -21,19 +21,19 @@ def _dropout(dx, dy, keep, scale):
 
 @kernel
 def dropout(p, n, a):
-    """dx[U, I] = dy[U, I] * keep[U] / (1 - a0); p: dx dy keep, n: U I."""
-    U, I = n[0], n[1]
-    dx = carray(p[0], U * I)
+    """dx[U, inner] = dy[U, inner] * keep[U] / (1 - a0); p: dx dy keep, n: U inner."""
+    U, inner = n[0], n[1]
+    dx = carray(p[0], U * inner)
     scale = 1 / (1 - a[0]) if a[0] < 1 else 0.0
-    _dropout(dx, carray(p[1], U * I), carray(as_bool(p[2]), U), dx.dtype.type(scale))
+    _dropout(dx, carray(p[1], U * inner), carray(as_bool(p[2]), U), dx.dtype.type(scale))
     return 0
 
 
 @kernel
 def alpha_dropout(p, n, a):
-    """dx[U, I] = scale * dy[U, I] * keep[U]; p: dx dy keep, n: U I."""
-    U, I = n[0], n[1]
-    dx = carray(p[0], U * I)
+    """dx[U, inner] = scale * dy[U, inner] * keep[U]; p: dx dy keep, n: U inner."""
+    U, inner = n[0], n[1]
+    dx = carray(p[0], U * inner)
     scale = 1 / ((1 - a[0]) * (1 + a[0] * a[1] * a[1])) ** 0.5 if a[0] < 1 else 0.0
-    _dropout(dx, carray(p[1], U * I), carray(as_bool(p[2]), U), dx.dtype.type(scale))
+    _dropout(dx, carray(p[1], U * inner), carray(as_bool(p[2]), U), dx.dtype.type(scale))
     return 0

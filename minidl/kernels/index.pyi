@@ -1,0 +1,9 @@
+from minidl.kernels.kernel import Kernel
+
+strided_copy: Kernel
+take: Kernel
+gather: Kernel
+masked_fill: Kernel
+triangle: Kernel
+linear_index: Kernel
+one_hot: Kernel
