@@ -5,12 +5,11 @@ result itself where nothing is reduced; else y is their sum (divided by the norm
 """
 
 from cython.parallel cimport prange
-from libc.math cimport fabs
 from libc.stdint cimport int64_t
 
 from minidl.kernels cimport vmath
 from minidl.kernels.kernel cimport BAD_INDEX, OK, PARALLEL, real, threads
-from minidl.kernels.softmax cimport WIDTH, Block, Grid, block_of, exp_block, grid_of
+from minidl.kernels.softmax cimport LANES, WIDTH, Block, Grid, block_of, exp_block, grid_of, row_sum
 
 from minidl.kernels.kernel import Kernel
 
@@ -64,9 +63,9 @@ cdef void cross_entropy_block(
 
 
 cdef int _cross_entropy(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    """p: losses, y or NULL, e = exp(x - max), pull, pick, x, target, weight or NULL; n: outer, C, inner, mean?; a: ignored.
+    """p: losses, y or NULL, e, pull, pick, x, target, weight or NULL; n: outer, C, inner, mean?; a: ignored.
 
-    dx = (e pull - onehot pick) dy.
+    e = exp(x - max); dx = (e pull - onehot pick) dy.
     """
     cdef Grid grid = grid_of(n[0], n[1], n[2])
     cdef int64_t *target = <int64_t *>p[6]
@@ -124,7 +123,7 @@ cdef int _smooth_labels(real **p, const Py_ssize_t *n, const double *a) noexcept
     cdef Py_ssize_t i, c, count = n[0] * n[2]
     cdef int64_t *target = <int64_t *>p[1]
     cdef int64_t ignored = <int64_t>a[0]
-    cdef double norm, w
+    cdef double norm, w, spread, own
     cdef real *q
     if norm_of(&norm, target, p[2], count, n[1], ignored):
         return BAD_INDEX
@@ -132,12 +131,14 @@ cdef int _smooth_labels(real **p, const Py_ssize_t *n, const double *a) noexcept
         norm = 1
     for i in range(count):
         q = p[0] + i // n[2] * n[1] * n[2] + i % n[2]
+        spread = (0. if target[i] == ignored else a[1] / n[1]) / norm  # all ignored: 0 / 0, the mean over nothing
+        own = (1 - a[1]) / norm
         for c in range(n[1]):
-            w = (1. if p[2] == NULL else p[2][c]) / norm
-            if target[i] == ignored:
-                q[c * n[2]] = <real>(w * 0)  # NaN where all targets are ignored: the mean over nothing
-            else:
-                q[c * n[2]] = <real>(w * (a[1] / n[1] + (1 - a[1] if c == target[i] else 0.)))
+            w = 1 if p[2] == NULL else p[2][c]
+            q[c * n[2]] = <real>(w * spread)
+        if target[i] != ignored:
+            w = 1 if p[2] == NULL else p[2][target[i]]
+            q[target[i] * n[2]] += <real>(w * own)
     return OK
 
 
@@ -155,30 +156,67 @@ cdef int _smooth_probabilities(real **p, const Py_ssize_t *n, const double *a) n
     return OK
 
 
+cdef inline real row_dot(const real *x, const real *y, Py_ssize_t K) noexcept nogil:
+    """Sum of x[K] y[K], in an order that depends on K alone."""
+    cdef real lane[LANES]
+    cdef real total = 0
+    cdef Py_ssize_t i, k
+    for i in range(LANES):
+        lane[i] = 0
+    for k in range(K // LANES):
+        for i in range(LANES):
+            lane[i] = lane[i] + x[k * LANES + i] * y[k * LANES + i]
+    for i in range(LANES):
+        total = total + lane[i]
+    for k in range(K // LANES * LANES, K):
+        total = total + x[k] * y[k]
+    return total
+
+
 cdef void soft_cross_entropy_block(
     real *losses, real *e, real *log_p, real *pull, const real *x, const real *q, Grid *grid, Py_ssize_t i
 ) noexcept nogil:
     cdef Block block = block_of(grid, i)
     cdef real shift[WIDTH]
     cdef real total[WIDTH]
-    cdef real log_total, loss, mass, size
-    cdef Py_ssize_t j, k, at
+    cdef real log_total[WIDTH]
+    cdef real mass[WIDTH]
+    cdef real loss[WIDTH]
+    cdef Py_ssize_t j, k, inner = grid.inner, K = grid.K
+    e += block.offset
     x += block.offset
     q += block.offset
     log_p += block.offset
-    exp_block(e + block.offset, shift, total, x, &block, grid.K)
+    exp_block(e, shift, total, x, &block, K)
     for j in range(block.width):
-        log_total = vmath.log(total[j])
-        mass = size = loss = 0
-        for k in range(grid.K):
-            at = k * block.stride_k + j * block.stride_j
-            log_p[at] = (x[at] - shift[j]) - log_total
-            mass += q[at]
-            size += <real>fabs(q[at])
-            loss -= q[at] * log_p[at]
-        # an ignored position has q = 0: nothing counts there, not even an infinite logit
-        losses[block.first + j] = loss if size != 0 else 0
-        pull[block.first + j] = mass / total[j] if size != 0 else 0
+        log_total[j] = vmath.log(total[j])
+        mass[j] = loss[j] = 0
+    if block.stride_k == 1:
+        for j in range(block.width):
+            for k in range(j * K, j * K + K):
+                log_p[k] = (x[k] - shift[j]) - log_total[j]
+            mass[j] = row_sum(q + j * K, K)
+            loss[j] = -row_dot(q + j * K, log_p + j * K, K)
+    else:
+        for k in range(K):
+            for j in range(block.width):
+                log_p[k * inner + j] = (x[k * inner + j] - shift[j]) - log_total[j]
+                mass[j] = mass[j] + q[k * inner + j]
+                loss[j] = loss[j] - q[k * inner + j] * log_p[k * inner + j]
+    for j in range(block.width):
+        if mass[j] == 0 and is_zero(q + j * block.stride_j, K, block.stride_k):
+            loss[j] = 0  # an ignored position: nothing counts there, not even an infinite logit
+            total[j] = 1
+        losses[block.first + j] = loss[j]
+        pull[block.first + j] = mass[j] / total[j]
+
+
+cdef bint is_zero(const real *q, Py_ssize_t K, Py_ssize_t stride) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(K):
+        if q[k * stride] != 0:
+            return False
+    return True
 
 
 cdef int _soft_cross_entropy(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:

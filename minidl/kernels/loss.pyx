@@ -1,12 +1,13 @@
 """Losses that compare two buffers element by element: their values, sum or mean, and their slopes.
 
-A loss is a function l(x, t, u, &dx, &dt, a) with its slopes towards x and t; u is 1, or the element's `pos_weight`. The
-driver `pointwise` applies it chunk by chunk, multiplies by the element's weight and adds up in double, over a grid of
-partial sums that depends on the size alone.
+A loss is a function l(x, t, u, &dx, &dt, a) with its slopes towards x and t; u is 1, or the element's `pos_weight`.
+`apply` is its loop over a chunk, where gcc inlines it, as every caller names it. `pointwise` goes through the chunks,
+multiplies by the weights and adds up in double, over a grid of partial sums that depends on the size alone.
 """
 
 from cython.parallel cimport prange
 from libc cimport math as libm
+from libc.string cimport memcpy
 
 from minidl.kernels cimport vmath
 from minidl.kernels.kernel cimport OK, PARALLEL, kernel_t, real, threads
@@ -14,11 +15,13 @@ from minidl.kernels.kernel cimport OK, PARALLEL, kernel_t, real, threads
 from minidl.kernels.kernel import Kernel
 
 cdef enum:
-    CHUNK = 256  # elements whose loss and slopes fit in the L1 cache
+    CHUNK = 512  # elements whose loss and slopes fit in the L1 cache
     PARTS = 64  # partial sums
     LANES = 8  # of a partial sum
 
 ctypedef real (*loss_t)(real x, real t, real u, real *dx, real *dt, const double *a) noexcept nogil
+ctypedef void (*loop_t)(
+    real *out, const real *x, const real *t, const real *u, Py_ssize_t count, const double *a) noexcept nogil
 
 # Where the arguments of `pointwise` stand.
 cdef enum:
@@ -34,67 +37,79 @@ cdef inline void gather(
         to[i] = weight[(start + i) // repeat % span]
 
 
-cdef inline double chunk_of(
-    loss_t f, real **p, const Py_ssize_t *n, const double *a, Py_ssize_t start, Py_ssize_t count
+cdef inline void apply(
+    loss_t f, real *out, const real *x, const real *t, const real *u, Py_ssize_t count, const double *a
+) noexcept nogil:
+    """Losses at out, slopes CHUNK and 2 CHUNK behind: one block, as more pointers are more than gcc disentangles."""
+    cdef Py_ssize_t i
+    for i in range(count):
+        out[i] = f(x[i], t[i], u[i], &out[CHUNK + i], &out[2 * CHUNK + i], a)
+
+
+cdef double chunk_of(
+    loop_t loop, real **p, const Py_ssize_t *n, const double *a, Py_ssize_t start, Py_ssize_t count
 ) noexcept nogil:
     """Losses and slopes of a chunk; the sum of its losses."""
-    cdef real losses[CHUNK]
-    cdef real slopes[2][CHUNK]
+    cdef real losses[3 * CHUNK]
+    cdef real *dx = losses + CHUNK
+    cdef real *dt = losses + 2 * CHUNK
     cdef real u[CHUNK]
-    cdef real *l = &losses[0] if n[REDUCED] else p[Y] + start
-    cdef real *dx = &slopes[0][0] if p[DX] == NULL else p[DX] + start
-    cdef real *dt = &slopes[1][0] if p[DT] == NULL else p[DT] + start
-    cdef real *x = p[X] + start
-    cdef real *t = p[T] + start
     cdef double lane[LANES]
     cdef double total = 0
-    cdef Py_ssize_t i
-    if p[POS_WEIGHT] == NULL:
-        for i in range(count):
-            u[i] = 1
-    else:
+    cdef Py_ssize_t i, k
+    for i in range(CHUNK):
+        u[i] = 1
+    if p[POS_WEIGHT] != NULL:
         gather(u, p[POS_WEIGHT], start, count, n[POS_SPAN], n[POS_REPEAT])
-    for i in range(count):
-        l[i] = f(x[i], t[i], u[i], &dx[i], &dt[i], a)
+    loop(losses, p[X] + start, p[T] + start, u, count, a)
     if p[WEIGHT] != NULL:
         gather(u, p[WEIGHT], start, count, n[SPAN], n[REPEAT])
         for i in range(count):
-            l[i] = l[i] * u[i]
+            losses[i] = losses[i] * u[i]
             dx[i] = dx[i] * u[i]
             dt[i] = dt[i] * u[i]
-    if n[REDUCED]:
-        for i in range(LANES):
-            lane[i] = 0
-        for i in range(count):
-            lane[i % LANES] += l[i]
-        for i in range(LANES):
-            total += lane[i]
+    if p[DX] != NULL:
+        memcpy(p[DX] + start, dx, count * sizeof(real))
+    if p[DT] != NULL:
+        memcpy(p[DT] + start, dt, count * sizeof(real))
+    if not n[REDUCED]:
+        memcpy(p[Y] + start, losses, count * sizeof(real))
+        return 0
+    for k in range(LANES):
+        lane[k] = 0
+    for i in range(count // LANES):
+        for k in range(LANES):
+            lane[k] += losses[i * LANES + k]
+    for k in range(LANES):
+        total += lane[k]
+    for i in range(count // LANES * LANES, count):
+        total += losses[i]
     return total
 
 
-cdef inline double part_of(
-    loss_t f, real **p, const Py_ssize_t *n, const double *a, Py_ssize_t part, Py_ssize_t parts
+cdef double part_of(
+    loop_t loop, real **p, const Py_ssize_t *n, const double *a, Py_ssize_t part, Py_ssize_t parts
 ) noexcept nogil:
     """The chunks from one bound of the grid to the next."""
     cdef Py_ssize_t chunks = (n[SIZE] + CHUNK - 1) // CHUNK
     cdef Py_ssize_t chunk
     cdef double total = 0
     for chunk in range(chunks * part // parts, chunks * (part + 1) // parts):
-        total += chunk_of(f, p, n, a, chunk * CHUNK, min(<Py_ssize_t>CHUNK, n[SIZE] - chunk * CHUNK))
+        total += chunk_of(loop, p, n, a, chunk * CHUNK, min(<Py_ssize_t>CHUNK, n[SIZE] - chunk * CHUNK))
     return total
 
 
-cdef inline int pointwise(loss_t f, real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
+cdef int pointwise(loop_t loop, real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
     """y = sum of the losses times a[0], or the losses themselves; dx, dt: slopes of the losses, without a[0]."""
     cdef double partial[PARTS]
     cdef double total = 0
     cdef Py_ssize_t part, parts = PARTS if n[SIZE] >= PARALLEL // 2 else 1
     if parts == 1 or threads() == 1:
         for part in range(parts):
-            partial[part] = part_of(f, p, n, a, part, parts)
+            partial[part] = part_of(loop, p, n, a, part, parts)
     else:
         for part in prange(parts, schedule="static", num_threads=threads()):
-            partial[part] = part_of(f, p, n, a, part, parts)
+            partial[part] = part_of(loop, p, n, a, part, parts)
     if n[REDUCED]:
         for part in range(parts):
             total += partial[part]
@@ -113,8 +128,14 @@ cdef inline real mse_at(real x, real t, real u, real *dx, real *dt, const double
     return z * z
 
 
+cdef void mse_loop(
+    real *out, const real *x, const real *t, const real *u, Py_ssize_t count, const double *a
+) noexcept nogil:
+    apply(mse_at[real], out, x, t, u, count, a)
+
+
 cdef int _mse(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    return pointwise(mse_at[real], p, n, a)
+    return pointwise(mse_loop[real], p, n, a)
 
 
 cdef inline real l1_at(real x, real t, real u, real *dx, real *dt, const double *a) noexcept nogil:
@@ -124,8 +145,14 @@ cdef inline real l1_at(real x, real t, real u, real *dx, real *dt, const double 
     return <real>libm.fabs(z)
 
 
+cdef void l1_loop(
+    real *out, const real *x, const real *t, const real *u, Py_ssize_t count, const double *a
+) noexcept nogil:
+    apply(l1_at[real], out, x, t, u, count, a)
+
+
 cdef int _l1(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    return pointwise(l1_at[real], p, n, a)
+    return pointwise(l1_loop[real], p, n, a)
 
 
 cdef inline real huber_at(real x, real t, real u, real *dx, real *dt, const double *a) noexcept nogil:
@@ -138,8 +165,14 @@ cdef inline real huber_at(real x, real t, real u, real *dx, real *dt, const doub
     return scale * (delta * (size - <real>0.5 * delta) if size > delta else <real>0.5 * z * z)
 
 
+cdef void huber_loop(
+    real *out, const real *x, const real *t, const real *u, Py_ssize_t count, const double *a
+) noexcept nogil:
+    apply(huber_at[real], out, x, t, u, count, a)
+
+
 cdef int _huber(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    return pointwise(huber_at[real], p, n, a)
+    return pointwise(huber_loop[real], p, n, a)
 
 
 cdef inline real bce_at(real x, real t, real u, real *dx, real *dt, const double *a) noexcept nogil:
@@ -153,8 +186,14 @@ cdef inline real bce_at(real x, real t, real u, real *dx, real *dt, const double
     return -(t * yes + (1 - t) * no)
 
 
+cdef void bce_loop(
+    real *out, const real *x, const real *t, const real *u, Py_ssize_t count, const double *a
+) noexcept nogil:
+    apply(bce_at[real], out, x, t, u, count, a)
+
+
 cdef int _binary_cross_entropy(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    return pointwise(bce_at[real], p, n, a)
+    return pointwise(bce_loop[real], p, n, a)
 
 
 cdef inline real bce_logits_at(real x, real t, real u, real *dx, real *dt, const double *a) noexcept nogil:
@@ -167,8 +206,14 @@ cdef inline real bce_logits_at(real x, real t, real u, real *dx, real *dt, const
     return (1 - t) * x + w * below
 
 
+cdef void bce_logits_loop(
+    real *out, const real *x, const real *t, const real *u, Py_ssize_t count, const double *a
+) noexcept nogil:
+    apply(bce_logits_at[real], out, x, t, u, count, a)
+
+
 cdef int _binary_cross_entropy_with_logits(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    return pointwise(bce_logits_at[real], p, n, a)
+    return pointwise(bce_logits_loop[real], p, n, a)
 
 
 cdef inline real kl_div_at(real x, real t, real u, real *dx, real *dt, const double *a) noexcept nogil:
@@ -178,8 +223,14 @@ cdef inline real kl_div_at(real x, real t, real u, real *dx, real *dt, const dou
     return (0 if t == 0 else t * log_t) - t * x
 
 
+cdef void kl_div_loop(
+    real *out, const real *x, const real *t, const real *u, Py_ssize_t count, const double *a
+) noexcept nogil:
+    apply(kl_div_at[real], out, x, t, u, count, a)
+
+
 cdef int _kl_div(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    return pointwise(kl_div_at[real], p, n, a)
+    return pointwise(kl_div_loop[real], p, n, a)
 
 
 cdef inline real kl_div_log_at(real x, real t, real u, real *dx, real *dt, const double *a) noexcept nogil:
@@ -189,8 +240,14 @@ cdef inline real kl_div_log_at(real x, real t, real u, real *dx, real *dt, const
     return e * (t - x)
 
 
+cdef void kl_div_log_loop(
+    real *out, const real *x, const real *t, const real *u, Py_ssize_t count, const double *a
+) noexcept nogil:
+    apply(kl_div_log_at[real], out, x, t, u, count, a)
+
+
 cdef int _kl_div_log(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    return pointwise(kl_div_log_at[real], p, n, a)
+    return pointwise(kl_div_log_loop[real], p, n, a)
 
 
 cdef inline real poisson_at(real x, real t, real u, real *dx, real *dt, const double *a) noexcept nogil:
@@ -206,8 +263,14 @@ cdef inline real poisson_at(real x, real t, real u, real *dx, real *dt, const do
     return rate - t * log_rate + stirling
 
 
+cdef void poisson_loop(
+    real *out, const real *x, const real *t, const real *u, Py_ssize_t count, const double *a
+) noexcept nogil:
+    apply(poisson_at[real], out, x, t, u, count, a)
+
+
 cdef int _poisson_nll(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    return pointwise(poisson_at[real], p, n, a)
+    return pointwise(poisson_loop[real], p, n, a)
 
 
 cdef inline real soft_margin_at(real x, real t, real u, real *dx, real *dt, const double *a) noexcept nogil:
@@ -219,8 +282,14 @@ cdef inline real soft_margin_at(real x, real t, real u, real *dx, real *dt, cons
     return vmath.log1p(e) + (z if z > 0 else 0)
 
 
+cdef void soft_margin_loop(
+    real *out, const real *x, const real *t, const real *u, Py_ssize_t count, const double *a
+) noexcept nogil:
+    apply(soft_margin_at[real], out, x, t, u, count, a)
+
+
 cdef int _soft_margin(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    return pointwise(soft_margin_at[real], p, n, a)
+    return pointwise(soft_margin_loop[real], p, n, a)
 
 
 cdef object named(str name, kernel_t single, kernel_t double_):

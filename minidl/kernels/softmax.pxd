@@ -1,6 +1,6 @@
 # The part that softmax, log_softmax and cross_entropy share: exp(x - max) and its sum, block by block.
 #
-# x is [outer, K, inner]. A block is `width` <= WIDTH positions with their K classes: whole rows where inner is 1 (so short
+# x is [outer, K, inner]. A block is `width` <= WIDTH positions with their K classes: whole rows where inner is 1 (short
 # rows share one vectorised loop of exponentials), neighbouring columns elsewhere. Blocks depend on the sizes alone.
 
 from libc.math cimport INFINITY
@@ -56,18 +56,18 @@ cdef inline real row_max(const real *x, Py_ssize_t K) noexcept nogil:
     """Maximum of x[K]; a NaN is passed over, as x - max shows it anyway."""
     cdef real lane[LANES]
     cdef real top = -INFINITY
-    cdef Py_ssize_t l, k = 0
+    cdef Py_ssize_t i, k, done = 0
     if K >= 2 * LANES:
-        for l in range(LANES):
-            lane[l] = x[l]
+        for i in range(LANES):
+            lane[i] = x[i]
         for k in range(1, K // LANES):
-            for l in range(LANES):
-                lane[l] = x[k * LANES + l] if x[k * LANES + l] > lane[l] else lane[l]
-        for l in range(LANES):
-            top = lane[l] if lane[l] > top else top
-        k = K // LANES * LANES
-    for l in range(k, K):
-        top = x[l] if x[l] > top else top
+            for i in range(LANES):
+                lane[i] = x[k * LANES + i] if x[k * LANES + i] > lane[i] else lane[i]
+        for i in range(LANES):
+            top = lane[i] if lane[i] > top else top
+        done = K // LANES * LANES
+    for k in range(done, K):
+        top = x[k] if x[k] > top else top
     return top
 
 
@@ -75,18 +75,18 @@ cdef inline real row_sum(const real *x, Py_ssize_t K) noexcept nogil:
     """Sum of x[K], in an order that depends on K alone."""
     cdef real lane[LANES]
     cdef real total = 0
-    cdef Py_ssize_t l, k = 0
+    cdef Py_ssize_t i, k, done = 0
     if K >= 2 * LANES:
-        for l in range(LANES):
-            lane[l] = x[l]
+        for i in range(LANES):
+            lane[i] = x[i]
         for k in range(1, K // LANES):
-            for l in range(LANES):
-                lane[l] = lane[l] + x[k * LANES + l]
-        for l in range(LANES):
-            total = total + lane[l]
-        k = K // LANES * LANES
-    for l in range(k, K):
-        total = total + x[l]
+            for i in range(LANES):
+                lane[i] = lane[i] + x[k * LANES + i]
+        for i in range(LANES):
+            total = total + lane[i]
+        done = K // LANES * LANES
+    for k in range(done, K):
+        total = total + x[k]
     return total
 
 

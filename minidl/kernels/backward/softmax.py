@@ -8,12 +8,21 @@ from minidl.kernels.backward.compiler import PARALLEL, body, kernel, loops
 @body
 def _softmax_at(dx, dy, y, o):
     K, inner = y.shape[1:]
-    for i in range(inner):
+    if inner == 1:
         total = y.dtype.type(0)
         for k in range(K):
-            total += y[o, k, i] * dy[o, k, i]
+            total += y[o, k, 0] * dy[o, k, 0]
         for k in range(K):
-            dx[o, k, i] = y[o, k, i] * (dy[o, k, i] - total)
+            dx[o, k, 0] = y[o, k, 0] * (dy[o, k, 0] - total)
+    elif K:
+        for i in range(inner):
+            dx[o, 0, i] = y[o, 0, i] * dy[o, 0, i]
+        for k in range(1, K):
+            for i in range(inner):
+                dx[o, 0, i] += y[o, k, i] * dy[o, k, i]
+        for k in range(K - 1, -1, -1):  # the sums stand in the place of class 0, which therefore comes last
+            for i in range(inner):
+                dx[o, k, i] = y[o, k, i] * (dy[o, k, i] - dx[o, 0, i])
 
 
 @loops
@@ -37,12 +46,21 @@ def softmax(p, n, a):
 @body
 def _log_softmax_at(dx, dy, s, o):
     K, inner = s.shape[1:]
-    for i in range(inner):
+    if inner == 1:
         total = s.dtype.type(0)
         for k in range(K):
-            total += dy[o, k, i]
+            total += dy[o, k, 0]
         for k in range(K):
-            dx[o, k, i] = dy[o, k, i] - s[o, k, i] * total
+            dx[o, k, 0] = dy[o, k, 0] - s[o, k, 0] * total
+    elif K:
+        for i in range(inner):
+            dx[o, 0, i] = dy[o, 0, i]
+        for k in range(1, K):
+            for i in range(inner):
+                dx[o, 0, i] += dy[o, k, i]
+        for k in range(K - 1, -1, -1):
+            for i in range(inner):
+                dx[o, k, i] = dy[o, k, i] - s[o, k, i] * dx[o, 0, i]
 
 
 @loops
