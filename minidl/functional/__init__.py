@@ -19,25 +19,10 @@ from minidl.functional.comparison import (
     where,
 )
 from minidl.functional.elementary import abs, clamp, cos, erf, exp, expm1, log, log1p, neg, sign, sin
+from minidl.functional.extremes import all, amax, amin, any, argmax, argmin, max, min
 from minidl.functional.linear import linear
 from minidl.functional.power import pow, reciprocal, rsqrt, sqrt, square
-from minidl.functional.reduce import (
-    all,
-    amax,
-    amin,
-    any,
-    argmax,
-    argmin,
-    logsumexp,
-    max,
-    mean,
-    min,
-    norm,
-    prod,
-    std,
-    sum,
-    var,
-)
+from minidl.functional.reduce import logsumexp, mean, norm, prod, std, sum, var
 
 __all__ = [
     "abs",
