@@ -39,6 +39,7 @@ from minidl.functional.comparison import (
 from minidl.functional.cross_entropy import cross_entropy, nll_loss
 from minidl.functional.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_dropout
 from minidl.functional.elementary import abs, clamp, cos, erf, exp, expm1, log, log1p, neg, sign, sin
+from minidl.functional.extremes import all, amax, amin, any, argmax, argmin, max, min
 from minidl.functional.index import gather, getitem, index_select, take_along_dim
 from minidl.functional.join import cat, chunk, narrow, split, stack, unbind
 from minidl.functional.linear import bmm, dot, linear, matmul, mm, outer
@@ -55,23 +56,7 @@ from minidl.functional.loss import (
 )
 from minidl.functional.mask import masked_fill, one_hot, pad, tril, triu
 from minidl.functional.power import pow, reciprocal, rsqrt, sqrt, square
-from minidl.functional.reduce import (
-    all,
-    amax,
-    amin,
-    any,
-    argmax,
-    argmin,
-    logsumexp,
-    max,
-    mean,
-    min,
-    norm,
-    prod,
-    std,
-    sum,
-    var,
-)
+from minidl.functional.reduce import logsumexp, mean, norm, prod, std, sum, var
 from minidl.functional.shape import (
     broadcast_to,
     clone,

@@ -13,6 +13,7 @@ ORDER = [np.dtype(name) for name in ("bool", "int64", "float32", "float64")]
 KINDS = "bif"  # bool, integer, float: a weak operand changes the kind of the result, never the width
 
 
+@functools.lru_cache(4096)
 def broadcast_shapes(name, *shapes):
     """The common shape of some operands; ValueError if there is none."""
     try:
@@ -63,6 +64,12 @@ def plan_of(*arrays):
     return plan(arrays[0].shape, *((array.shape, array.itemsize) for array in arrays))
 
 
+def common_dtype(operands):
+    """The dtype of all operands if they are tensors that agree, else None; the usual case, in short."""
+    first = getattr(operands[0], "dtype", None)
+    return first if all(isinstance(x, Tensor) and x.dtype is first for x in operands) else None
+
+
 def result_dtype(operands):
     """PyTorch's promotion: tensors decide, 0-d tensors and then Python numbers only where they are of a higher kind."""
     dtype = None
@@ -91,7 +98,7 @@ def promote(*operands, real=False):
         Turn integers into float32.
     """
     operands = [x if is_number(x) else as_tensor(x) for x in operands]
-    dtype = result_dtype(operands)
+    dtype = common_dtype(operands) or result_dtype(operands)
     if real and dtype not in FLOATS:
         dtype = np.dtype(np.float32)
     return [as_tensor(np.array(x, dtype)) if is_number(x) else cast(x, dtype) for x in operands]

@@ -1,57 +1,25 @@
-"""Reductions: sums, extremes, moments.
+"""Sums and what is made of them: means, moments, norms, products.
 
 `dim` is None (all dimensions), an integer or a tuple; negative ones count from the end. With `keepdim` the reduced
 dimensions stay with size 1.
 """
 
-import builtins
 import math
-from collections import namedtuple
 
 import numpy as np
 
-from minidl.engine import Tensor, as_tensor, memory, no_grad
+from minidl.engine import as_tensor, memory, no_grad
 from minidl.engine.tensor import FLOATS
 from minidl.functional import _backward as B
-from minidl.functional._elementwise import Elementwise, reduce_passes, sum_to
-from minidl.functional._shapes import normalized_dims, passes, plan_of, real, reduced_shape
-from minidl.functional.arithmetic import add, div, maximum, minimum, sub
-from minidl.functional.cast import KERNELS, cast
-from minidl.functional.comparison import isfinite, logical_not, where
+from minidl.functional._reduction import Reduction, count, integer_dim
+from minidl.functional._shapes import passes, plan_of, real
+from minidl.functional.arithmetic import add, div, sub
+from minidl.functional.cast import cast
+from minidl.functional.comparison import isfinite, where
 from minidl.functional.elementary import abs, exp, log
+from minidl.functional.extremes import amax, amin
 from minidl.functional.power import pow, square
-from minidl.kernels import arithmetic
 from minidl.kernels import reduce as K
-
-Extremes = namedtuple("Extremes", "values indices")
-
-
-class Reduction(Elementwise):
-    """An operation that folds dimensions."""
-
-    def __init__(self, dim, keepdim):
-        super().__init__()
-        self.dim, self.keepdim = dim, keepdim
-
-    def fold(self, kernel, x, *scalars):
-        """Output of a kernel that folds."""
-        self.dims = normalized_dims(self.name, self.dim, x.ndim)
-        self.kept = reduced_shape(x.shape, self.dims, True)
-        y = self.new(reduced_shape(x.shape, self.dims, self.keepdim))
-        reduce_passes(self, kernel, y.array, x.array, passes(x.shape, self.dims), *scalars)
-        return y
-
-    def fold_not_empty(self, kernel, x):
-        """Output of a kernel that needs an element."""
-        if count(self.name, x, self.dim) == 0:
-            raise ValueError(
-                f"{self.name}: shape {x.shape} has no elements along dim {self.dim}, expected at least one"
-            )
-        return self.fold(kernel, x)
-
-    def aligned(self, array):
-        """What was folded, in a shape that broadcasts with the input."""
-        return array.reshape(self.kept)
 
 
 class Sum(Reduction):
@@ -106,94 +74,12 @@ class Prod(Reduction):
         self.call(B.reduce.prod, [self.grad()], [dy, self.x], self.sizes)
 
 
-class Amax(Reduction):
-    """y = max of x;  dx = dy / c at the c places where x = y, else 0."""
-
-    kernel = K.amax
-
-    def forward(self, x):
-        y = self.fold_not_empty(self.kernel, x)
-        self.x, self.y = x.array, y.array
-        return y
-
-    def backward(self, dy):
-        x, y, dy, dx = self.x, self.aligned(self.y), self.aligned(dy), self.grad()
-        equal = memory.empty(x.shape, np.bool_)
-        count, share = memory.empty(y.shape, y.dtype), memory.empty(y.shape, y.dtype)
-        self.call(arithmetic.eq, [equal], [x, y], plan_of(equal, x, y), dtype=x.dtype)
-        self.call(KERNELS[x.dtype], [dx], [equal], [x.size], dtype=equal.dtype)
-        sum_to(self, count, dx)
-        self.call(arithmetic.div, [share], [dy, count], plan_of(share, dy, count))
-        self.call(B.elementwise.multiply, [dx], [dx, share], plan_of(dx, dx, share), [1.0])
-
-
-class Amin(Amax):
-    """y = min of x;  dx = dy / c at the c places where x = y, else 0."""
-
-    kernel = K.amin
-
-
-class Max(Reduction):
-    """y = max of x, first at index k;  dx[k] = dy, else 0."""
-
-    kernel = K.amax
-
-    def forward(self, x):
-        y = self.fold_not_empty(self.kernel, x)
-        index = self.new(y.shape, np.int64)
-        self.sizes, self.index = passes(x.shape, self.dims)[0], index.array
-        self.call(K.find, [index], [x, y], self.sizes, dtype=x.dtype)
-        return Extremes(y, index)
-
-    def backward(self, dy):
-        self.call(B.reduce.at_index, [self.grad()], [dy, self.index], self.sizes)
-
-
-class Min(Max):
-    """y = min of x, first at index k;  dx[k] = dy, else 0."""
-
-    kernel = K.amin
-
-
-class Argmax(Max):
-    """y = first k where x is largest."""
-
-    def forward(self, x):
-        return super().forward(x).indices
-
-
-class Argmin(Min):
-    """y = first k where x is smallest."""
-
-    def forward(self, x):
-        return super().forward(x).indices
-
-
-class Any(Reduction):
-    """y = 1 if there is an x that is 1, else 0."""
-
-    def forward(self, x):
-        return self.fold(K.amax, x)
-
-
 def float_tensor(name, input):
     """`input` as a tensor; TypeError if it holds no floats."""
     input = as_tensor(input)
     if input.dtype not in FLOATS:
         raise TypeError(f"{name}: got dtype {input.dtype}, expected float32 or float64")
     return input
-
-
-def integer_dim(name, dim):
-    """`dim`; TypeError if it is not one integer."""
-    if not isinstance(dim, (int, np.integer)) or isinstance(dim, bool):
-        raise TypeError(f"{name}: dim: got {dim!r}, expected an integer")
-    return dim
-
-
-def count(name, input, dim):
-    """How many elements are folded into one."""
-    return math.prod(input.shape[d] for d in normalized_dims(name, dim, input.ndim))
 
 
 def sum(input, dim=None, keepdim=False):
@@ -258,7 +144,7 @@ def deviations(name, input, dim, correction):
     number = count(name, input, dim)
     with no_grad():  # deviations sum to 0, so no gradient flows through the mean
         centre = mean(input, dim, keepdim=True)
-    return sub(input, centre), builtins.max(0.0, number - correction)
+    return sub(input, centre), max(0.0, number - correction)
 
 
 def norm(input, p=2, dim=None, keepdim=False):
@@ -318,67 +204,3 @@ def prod(input, dim=None, keepdim=False):
         integer_dim("prod", dim)
     input = as_tensor(input)
     return Prod(dim, keepdim).apply(cast(input, np.int64) if input.dtype == bool else input)
-
-
-def amax(input, dim=None, keepdim=False):
-    """Largest element over `dim`, NaN where there is one; like `sum`, but a ValueError for no elements.
-
-    Equal ones share the gradient.
-    """
-    return Amax(dim, keepdim).apply(input)
-
-
-def amin(input, dim=None, keepdim=False):
-    """Smallest element over `dim`; like `amax`."""
-    return Amin(dim, keepdim).apply(input)
-
-
-def max(input, dim=None, keepdim=False):
-    """Largest element: of all, over one dimension, or of two tensors.
-
-    Parameters
-    ----------
-    input : Tensor
-    dim : int or Tensor, optional
-        A tensor makes it `maximum`.
-    keepdim : bool
-
-    Returns
-    -------
-    Tensor, or with `dim` (values, indices)
-        The index is that of the first of equal ones, or of the first NaN. Without `dim` equal ones share the gradient.
-    """
-    if isinstance(dim, Tensor):
-        return maximum(input, dim)
-    return amax(input) if dim is None else Max(integer_dim("max", dim), keepdim).apply(input)
-
-
-def min(input, dim=None, keepdim=False):
-    """Smallest element; like `max`."""
-    if isinstance(dim, Tensor):
-        return minimum(input, dim)
-    return amin(input) if dim is None else Min(integer_dim("min", dim), keepdim).apply(input)
-
-
-def argmax(input, dim=None, keepdim=False):
-    """Index of the first largest element over one dimension, or in the flattened tensor; like `max`."""
-    if dim is not None:
-        integer_dim("argmax", dim)
-    return Argmax(dim, keepdim).apply(input)
-
-
-def argmin(input, dim=None, keepdim=False):
-    """Index of the first smallest element; like `argmax`."""
-    if dim is not None:
-        integer_dim("argmin", dim)
-    return Argmin(dim, keepdim).apply(input)
-
-
-def any(input, dim=None, keepdim=False):
-    """Whether an element over `dim` is nonzero, as a bool tensor; like `sum`."""
-    return Any(dim, keepdim).apply(cast(input, bool))
-
-
-def all(input, dim=None, keepdim=False):
-    """Whether all elements over `dim` are nonzero; like `any`."""
-    return logical_not(any(logical_not(input), dim, keepdim))

@@ -1,7 +1,7 @@
 """Arithmetic of two or three operands, comparisons and changes of dtype, with broadcasting.
 
 p: y x z, n: the plan of a broadcast. Each operation is a function of two numbers and its kernel; gcc inlines the one
-into the loop of the other. NaN stays NaN: selects are written so that a false comparison leaves it in place.
+into the loop of the other. NaN stays NaN. Conditions are plain comparisons: gcc makes vectors of selects, not of `or`.
 """
 
 from cython.parallel cimport prange
@@ -81,7 +81,8 @@ cdef int _div(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
 
 
 cdef inline number maximum_at(number x, number z) noexcept nogil:
-    return x if x > z or x != x else z
+    cdef number y = x if x > z else z
+    return x if x != x else y
 
 
 cdef int _maximum(number **p, const Py_ssize_t *n, const double *a) noexcept nogil:
@@ -89,7 +90,8 @@ cdef int _maximum(number **p, const Py_ssize_t *n, const double *a) noexcept nog
 
 
 cdef inline number minimum_at(number x, number z) noexcept nogil:
-    return x if x < z or x != x else z
+    cdef number y = x if x < z else z
+    return x if x != x else y
 
 
 cdef int _minimum(number **p, const Py_ssize_t *n, const double *a) noexcept nogil:

@@ -72,14 +72,15 @@ cdef void run_tile(
 cdef int broadcast(kernel_t kernel, void **p, const Py_ssize_t *n, const double *a) noexcept nogil:
     """Run `kernel` on every row of the output that the plan `n` describes."""
     cdef Py_ssize_t inner = n[2 + n[2]]
-    cdef Py_ssize_t per_row, rows, tile
+    cdef Py_ssize_t per_row, rows, row, tile
     if n[0] == 0:
         return OK
     rows = n[0] // inner
     per_row = (inner + TILE - 1) // TILE
     if n[0] < PARALLEL or threads() == 1:
-        for tile in range(rows * per_row):
-            run_tile(kernel, p, n, a, tile // per_row, tile % per_row * TILE)
+        for row in range(rows):
+            for tile in range(per_row):
+                run_tile(kernel, p, n, a, row, tile * TILE)
     else:
         for tile in prange(rows * per_row, schedule="static", num_threads=threads()):
             run_tile(kernel, p, n, a, tile // per_row, tile % per_row * TILE)

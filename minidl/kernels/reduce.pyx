@@ -140,11 +140,13 @@ cdef inline total times(total so_far, total x) noexcept nogil:
 
 
 cdef inline total larger(total so_far, total x) noexcept nogil:
-    return so_far if so_far > x or so_far != so_far else x
+    cdef total y = so_far if so_far > x else x
+    return so_far if so_far != so_far else y
 
 
 cdef inline total smaller(total so_far, total x) noexcept nogil:
-    return so_far if so_far < x or so_far != so_far else x
+    cdef total y = so_far if so_far < x else x
+    return so_far if so_far != so_far else y
 
 
 cdef inline total as_is(total result, const double *a) noexcept nogil:
@@ -224,7 +226,9 @@ cdef int _find(number **p, const Py_ssize_t *n, const double *a) noexcept nogil:
     return OK
 
 
-sum = Kernel("sum", {"float32": <size_t> _sum[float], "float64": <size_t> _sum[double], "int64": <size_t> _sum[int64_t]})
+sum = Kernel("sum", {
+    "float32": <size_t> _sum[float], "float64": <size_t> _sum[double], "int64": <size_t> _sum[int64_t],
+})
 norm = Kernel("norm", {"float32": <size_t> _norm[float], "float64": <size_t> _norm[double]})
 prod = Kernel("prod", {
     "float32": <size_t> _prod[float], "float64": <size_t> _prod[double], "int64": <size_t> _prod[int64_t],

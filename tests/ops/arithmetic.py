@@ -40,8 +40,6 @@ def unary(name, function, reference, sample=normal):
     return Op(name, function, reference, SHAPES, sample, torch=torch(name))
 
 
-
-
 OPS = [
     binary("add", F.add, np.add),
     binary("sub", F.sub, np.subtract),

@@ -1,0 +1,1 @@
+"""Broadcasting: for Cython only, see broadcast.pxd."""
