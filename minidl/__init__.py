@@ -11,6 +11,7 @@ from minidl.engine import (
 )
 from minidl.engine.threads import set_num_threads
 from minidl.kernels.kernel import get_num_threads
+from minidl.serialize import load, save
 from minidl.tensor import Parameter, Tensor, from_numpy, tensor
 
 __version__ = "0.1.0"
@@ -24,9 +25,11 @@ __all__ = [
     "functional",
     "get_num_threads",
     "is_grad_enabled",
+    "load",
     "manual_seed",
     "no_grad",
     "record",
+    "save",
     "set_num_threads",
     "tensor",
 ]
