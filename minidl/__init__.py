@@ -1,6 +1,6 @@
 """minidl: a small deep-learning engine for the CPU."""
 
-from minidl import functional
+from minidl import functional, nn
 from minidl.engine import (
     detect_anomaly,
     enable_grad,
@@ -27,6 +27,7 @@ __all__ = [
     "is_grad_enabled",
     "load",
     "manual_seed",
+    "nn",
     "no_grad",
     "record",
     "save",
