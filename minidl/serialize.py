@@ -66,7 +66,7 @@ def load(path):
     except (package.SafetensorError, KeyError) as error:  # KeyError: a dtype that NumPy does not have
         raise ValueError(f"load: {path} is not a complete .safetensors file: {error}") from error
     weights = {}
-    for name, array in arrays.items():
+    for name, array in sorted(arrays.items()):  # the package gives them in a random order
         try:
             weights[name] = Tensor.public(memory.copy(as_array(array)))  # theirs is read-only
         except TypeError as error:

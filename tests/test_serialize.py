@@ -16,7 +16,7 @@ def test_round_trip(tmp_path):
     path = tmp_path / "weights.safetensors"
     one, other = model(0), model(1)
     dl.save(one, path)
-    assert list(dl.load(path)) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    assert list(dl.load(path)) == ["0.bias", "0.weight", "2.bias", "2.weight"]
     other.load_state_dict(dl.load(path))
     for name, value in one.state_dict().items():
         np.testing.assert_array_equal(other.state_dict()[name].numpy(), value.numpy())
