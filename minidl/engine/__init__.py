@@ -1,5 +1,6 @@
 """The engine: tensors, nodes, reverse mode, recording and replay."""
 
+from minidl.engine import memory
 from minidl.engine.autograd import backward
 from minidl.engine.node import Caller, Node
 from minidl.engine.random import generator, manual_seed
@@ -20,6 +21,7 @@ __all__ = [
     "generator",
     "is_grad_enabled",
     "manual_seed",
+    "memory",
     "no_grad",
     "record",
     "state",

@@ -107,7 +107,7 @@ class Backward(Caller):
 
     def history(self):
         """The calls that led to the root."""
-        return super().history() or [call for node in reversed(self.nodes) for call in node.calls]
+        return super().history() or [call for node in reversed(self.nodes) for call in node.calls()]
 
     def explain_nonfinite(self, call, history):
         """Who made the NaN or Inf."""

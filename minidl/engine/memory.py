@@ -19,3 +19,10 @@ def copy(array):
     result = empty(array.shape, array.dtype)
     result[...] = array
     return result
+
+
+def zeros(shape, dtype):
+    """Array of zeros."""
+    result = empty(shape, dtype)
+    result[...] = 0
+    return result

@@ -95,7 +95,7 @@ class Node(Caller):
         """Run the operation on `inputs`; its output, or a tuple of them."""
         self.inputs = tuple(as_tensor(value) for value in inputs)
         self.tracked = state.grad_enabled and any(x.requires_grad for x in self.inputs)
-        self.calls, self.pending = [], []
+        self.made, self.pending = [], []
         if state.recording is not None:
             state.recording.rely_on_leaves(self.inputs)
         result = self.forward(*self.inputs)
@@ -109,10 +109,14 @@ class Node(Caller):
         return result
 
     def keep(self, call):
-        """Remember a forward call too, to tell later who made a NaN."""
+        """Remember what a forward call was made of, to tell later who made a NaN; not the call, which knows its node."""
         super().keep(call)
         if self.tracked and state.phase == "forward":
-            self.calls.append(call)
+            self.made.append((call.kernel, call.outputs, call.inputs, call.sizes, call.scalars, call.dtype))
+
+    def calls(self):
+        """The forward calls, made anew."""
+        return [Call(*made, self, "forward") for made in self.made]
 
     def new(self, shape, dtype=None):
         """A fresh output tensor; by default of the dtype of the first input."""

@@ -81,8 +81,9 @@ cdef class Call:
         return Call(self.kernel, outputs, self.inputs, self.sizes, self.scalars, self.dtype, self.node, self.phase)
 
     def __repr__(self):
-        shapes = " ".join(str(array.shape) for array in self.outputs if array is not None)
-        return f"{self.phase:8s} {self.node or ''} {self.kernel.name} -> {shapes}"
+        shapes = [str(array.shape) for array in self.outputs if array is not None]
+        more = [f"and {len(shapes) - 3} more"] if len(shapes) > 3 else []
+        return f"{self.phase} {self.node or ''} [{self.kernel.name}] -> {' '.join(shapes[:3] + more)}"
 
 
 cdef void *address_of(array) except? NULL:

@@ -41,10 +41,10 @@ cdef int _check_finite(real **p, const Py_ssize_t *n, const double *a) noexcept 
     # x[N]: NONFINITE if there is a NaN or an Inf; x - x is 0 for every other number
     cdef Py_ssize_t i
     cdef real *x = p[0]
-    cdef real spoiled = 0
+    cdef int found = 0
     for i in range(n[0]):
-        spoiled += (x[i] - x[i]) != 0 or x[i] != x[i]
-    return NONFINITE if spoiled else OK
+        found |= x[i] - x[i] != 0
+    return NONFINITE if found else OK
 
 
 cdef int _set_flags(uint8_t **p, const Py_ssize_t *n, const double *a) noexcept nogil:

@@ -4,7 +4,7 @@ from numba import carray, prange
 
 from minidl.kernels.backward.compiler import PARALLEL, kernel, loops
 
-COLUMNS = 64  # columns summed together: a few vectors wide, so that the rows are read in whole cache lines
+COLUMNS = 512  # columns summed by one thread: long enough stretches of a row for the prefetcher
 
 
 @loops

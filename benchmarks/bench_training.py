@@ -1,0 +1,34 @@
+"""One training step: forward, loss, backward, clipping, Adam."""
+
+import minidl as dl
+
+from .networks import MLPS, training
+
+
+class TrainingStep:
+    """The same function, eager and replayed."""
+
+    params = [list(MLPS), ["eager", "replayed"]]
+    param_names = ["network", "mode"]
+
+    def setup(self, network, mode):
+        step, self.batch = training(network)
+        self.step = dl.record(step) if mode == "replayed" else step
+        losses = [float(self.step(*self.batch)) for _ in range(30)]
+        assert losses[-1] < losses[0], "the network must learn its batch"
+
+    def time_step(self, network, mode):
+        self.step(*self.batch)
+
+
+class Memory:
+    """Peak memory of a process that trains for 200 recorded steps."""
+
+    params = [list(MLPS)]
+    param_names = ["network"]
+
+    def peakmem_training(self, network):
+        step, batch = training(network)
+        step = dl.record(step)
+        for _ in range(200):
+            step(*batch)

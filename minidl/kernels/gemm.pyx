@@ -1,0 +1,235 @@
+"""Matrix products: blocked over the caches around a tile of C in registers (microkernel.h).
+
+Exports the kernels ``matmul_nn``, ``matmul_nt``, ``matmul_tn`` (``p = [c, a, b]``,
+``n = [M, N, K, accumulate, batch, stride_c, stride_a, stride_b]``) and ``linear`` (``p = [y, x, w, bias or NULL]``,
+``n = [M, N, K, activation]``, computing ``y = activation(x w^T + bias)``).
+"""
+
+from cython.parallel cimport prange
+
+from minidl.kernels.kernel cimport threads
+
+from minidl.kernels.kernel import Kernel
+
+cdef extern from "microkernel.h" nogil:
+    const Py_ssize_t TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, SCRATCH_BYTES
+    void *scratch()
+    void tile_float(
+        int rows, float *c, Py_ssize_t ldc, const float *a, Py_ssize_t row, Py_ssize_t step, const float *b,
+        Py_ssize_t ldb, Py_ssize_t depth, int width, bint accumulate, const float *bias, int activation)
+    void tile_double(
+        int rows, double *c, Py_ssize_t ldc, const double *a, Py_ssize_t row, Py_ssize_t step, const double *b,
+        Py_ssize_t ldb, Py_ssize_t depth, int width, bint accumulate, const double *bias, int activation)
+    void pack_copy_float(float *to, Py_ssize_t ldt, const float *x, Py_ssize_t ldx, int count, Py_ssize_t depth)
+    void pack_copy_double(double *to, Py_ssize_t ldt, const double *x, Py_ssize_t ldx, int count, Py_ssize_t depth)
+    void pack_transposed_float(float *to, Py_ssize_t ldt, const float *x, Py_ssize_t ldx, int count, Py_ssize_t depth)
+    void pack_transposed_double(
+        double *to, Py_ssize_t ldt, const double *x, Py_ssize_t ldx, int count, Py_ssize_t depth)
+
+cdef enum:
+    DEPTH = 256  # of a block of K: a panel of B takes 32 KB of the L1 cache
+    A_BYTES = 1 << 19  # packed A and B stay in the L2 cache together
+    B_BYTES = 1 << 20
+    SERIAL = 150000  # multiplications below which a parallel region costs more than it saves
+    PACKING = 16  # cost of packing an element, in multiplications
+    PAGE = 4096
+
+
+cdef inline Py_ssize_t lanes(const real *unused) noexcept nogil:
+    return VECTOR_BYTES // <Py_ssize_t>sizeof(real)
+
+
+cdef inline Py_ssize_t ceildiv(Py_ssize_t x, Py_ssize_t y) noexcept nogil:
+    return (x + y - 1) // y
+
+
+cdef inline Py_ssize_t share(Py_ssize_t size, Py_ssize_t limit, Py_ssize_t unit) noexcept nogil:
+    """Length of the equal parts, multiples of unit, none above limit (itself a multiple), that size is cut into."""
+    return max(ceildiv(ceildiv(size, max(ceildiv(size, limit), 1)), unit), 1) * unit
+
+
+cdef inline void tile(
+    Py_ssize_t rows, real *c, Py_ssize_t ldc, const real *a, Py_ssize_t row, Py_ssize_t step, const real *b,
+    Py_ssize_t ldb, Py_ssize_t depth, Py_ssize_t width, bint accumulate, const real *bias, int activation,
+) noexcept nogil:
+    if real is float:
+        tile_float(<int>rows, c, ldc, a, row, step, b, ldb, depth, <int>width, accumulate, bias, activation)
+    else:
+        tile_double(<int>rows, c, ldc, a, row, step, b, ldb, depth, <int>width, accumulate, bias, activation)
+
+
+cdef inline void pack_vector(
+    real *to, Py_ssize_t ldt, const real *x, Py_ssize_t ldx, int count, Py_ssize_t depth, bint transposed,
+) noexcept nogil:
+    if real is float:
+        if transposed:
+            pack_transposed_float(to, ldt, x, ldx, count, depth)
+        else:
+            pack_copy_float(to, ldt, x, ldx, count, depth)
+    else:
+        if transposed:
+            pack_transposed_double(to, ldt, x, ldx, count, depth)
+        else:
+            pack_copy_double(to, ldt, x, ldx, count, depth)
+
+
+cdef void pack(
+    real *to, const real *x, Py_ssize_t ldx, Py_ssize_t count, Py_ssize_t depth, bint transposed, Py_ssize_t panel,
+    Py_ssize_t unit,
+) noexcept nogil:
+    """x[count, depth] if transposed, else x[depth, count], into panels that are [depth, panel] each.
+
+    The last panel is as narrow as multiples of unit allow. Whole vectors are written, from the last of a panel to its
+    first and panel after panel, so that each overwrites what the one before it wrote too far.
+    """
+    cdef Py_ssize_t i, j, s, t, part, width = lanes(x)
+    for s in range(ceildiv(count, panel)):
+        i = s * panel
+        part = min(panel, count - i)
+        for t in range(ceildiv(part, width)):
+            j = (ceildiv(part, width) - 1 - t) * width
+            pack_vector(to + i * depth + j, ceildiv(part, unit) * unit, x + (i + j) * (ldx if transposed else 1), ldx,
+                        <int>min(width, part - j), depth, transposed)
+
+
+cdef void block(
+    real *c, Py_ssize_t ldc, const real *a, Py_ssize_t row, Py_ssize_t step, bint packed_a, const real *b,
+    Py_ssize_t ldb, bint packed_b, Py_ssize_t M, Py_ssize_t N, Py_ssize_t depth, bint accumulate, const real *bias,
+    int activation,
+) noexcept nogil:
+    """The product of blocks of a and b that the caches hold: one panel of b after the other, tile by tile."""
+    cdef:
+        Py_ssize_t i, j, s, t, m, n
+        Py_ssize_t height = share(M, TILE_ROWS, 1), width = TILE_VECTORS * lanes(a)
+        const real *panel
+    for s in range(ceildiv(N, width)):
+        j = s * width
+        n = min(width, N - j)
+        if packed_b:
+            panel = b + j * depth
+            ldb = ceildiv(n, lanes(a)) * lanes(a)
+        else:
+            panel = b + j
+        for t in range(ceildiv(M, height)):
+            i = t * height
+            m = min(height, M - i)
+            if packed_a:
+                tile(m, c + i * ldc + j, ldc, a + i * depth, 1, m, panel, ldb, depth, n, accumulate,
+                     bias + j if bias != NULL else NULL, activation)
+            else:
+                tile(m, c + i * ldc + j, ldc, a + i * row, row, step, panel, ldb, depth, n, accumulate,
+                     bias + j if bias != NULL else NULL, activation)
+
+
+cdef void gemm_serial(
+    real *c, const real *a, const real *b, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, bint trans_a, bint trans_b,
+    Py_ssize_t lda, Py_ssize_t ldb, Py_ssize_t ldc, bint accumulate, const real *bias, int activation,
+) noexcept nogil:
+    cdef:
+        Py_ssize_t i, j, k, s, t, u, m, n, d
+        Py_ssize_t row = 1 if trans_a else lda, step = lda if trans_a else 1
+        Py_ssize_t size = sizeof(real), panel = TILE_VECTORS * lanes(a)
+        Py_ssize_t depth = share(K, DEPTH, 16)
+        Py_ssize_t height = share(M, A_BYTES // (DEPTH * size * TILE_ROWS) * TILE_ROWS, TILE_ROWS)
+        Py_ssize_t width = share(N, B_BYTES // (DEPTH * size), panel)
+        # Rows a multiple of a page apart share few cache sets, so then packing pays at less reuse.
+        bint pack_a = N >= 16 * panel or (trans_a and lda * size % PAGE == 0 and N >= 4 * panel)
+        bint pack_b = trans_b or M >= 16 * TILE_ROWS or (ldb * size % PAGE == 0 and M >= 4 * TILE_ROWS)
+        real *packed_a = <real *>scratch()
+        real *packed_b = packed_a + A_BYTES // size
+        const real *a_block
+        const real *b_block
+    for s in range(ceildiv(N, width)):
+        j = s * width
+        n = min(width, N - j)
+        for t in range(max(ceildiv(K, depth), 1)):  # once without K, for the zeros or the bias
+            k = t * depth
+            d = min(depth, K - k)
+            b_block = b + (j * ldb + k if trans_b else k * ldb + j)
+            if pack_b:
+                pack(packed_b, b_block, ldb, n, d, trans_b, panel, lanes(a))
+                b_block = packed_b
+            for u in range(ceildiv(M, height)):
+                i = u * height
+                m = min(height, M - i)
+                a_block = a + i * row + k * step
+                if pack_a:
+                    pack(packed_a, a_block, lda, m, d, not trans_a, share(m, TILE_ROWS, 1), 1)
+                    a_block = packed_a
+                block(c + i * ldc + j, ldc, a_block, row, step, pack_a, b_block, ldb, pack_b, m, n, d,
+                      accumulate or k > 0, bias + j if bias != NULL and k + d == K else NULL,
+                      activation if k + d == K else NONE)
+
+
+cdef void gemm(
+    real *c, const real *a, const real *b, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, bint trans_a, bint trans_b,
+    Py_ssize_t lda, Py_ssize_t ldb, Py_ssize_t ldc, bint accumulate, const real *bias, int activation,
+) noexcept nogil:
+    cdef:
+        Py_ssize_t i, j, m, n, t, r, cost, best = -1, rows = 1, columns = 1
+        int workers = <int>min(<Py_ssize_t>threads(), M * N * K // SERIAL)
+    # Each thread computes its own rectangle of c from panels it packs for itself, so none waits for another.
+    for r in range(1, workers + 1):
+        if workers % r == 0:
+            m = ceildiv(M, r)
+            n = share(N, ceildiv(N, workers // r), lanes(a))
+            cost = m * n + PACKING * (m + n)
+            if best < 0 or cost < best:
+                best, rows, columns = cost, m, n
+    if workers <= 1:
+        gemm_serial(c, a, b, M, N, K, trans_a, trans_b, lda, ldb, ldc, accumulate, bias, activation)
+        return
+    r = ceildiv(N, columns)
+    for t in prange(ceildiv(M, rows) * r, num_threads=workers, schedule="static"):
+        i = t // r * rows
+        j = t % r * columns
+        gemm_serial(c + i * ldc + j, a + i * (1 if trans_a else lda), b + j * (ldb if trans_b else 1), min(rows, M - i),
+                    min(columns, N - j), K, trans_a, trans_b, lda, ldb, ldc, accumulate,
+                    bias + j if bias != NULL else NULL, activation)
+
+
+cdef void gemm_batched(
+    real *c, const real *a, const real *b, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, bint trans_a, bint trans_b,
+    bint accumulate, Py_ssize_t batch, Py_ssize_t stride_c, Py_ssize_t stride_a, Py_ssize_t stride_b,
+) noexcept nogil:
+    cdef:
+        Py_ssize_t i, lda = M if trans_a else K, ldb = K if trans_b else N
+        int workers = <int>min(<Py_ssize_t>threads(), batch * M * N * K // SERIAL)
+    if 1 < workers <= batch and stride_c != 0:
+        for i in prange(batch, num_threads=workers, schedule="static"):
+            gemm_serial(c + i * stride_c, a + i * stride_a, b + i * stride_b, M, N, K, trans_a, trans_b, lda, ldb, N,
+                        accumulate, NULL, NONE)
+    else:
+        for i in range(batch):
+            gemm(c + i * stride_c, a + i * stride_a, b + i * stride_b, M, N, K, trans_a, trans_b, lda, ldb, N,
+                 accumulate or (stride_c == 0 and i > 0), NULL, NONE)
+
+
+cdef inline int matmul(real **p, const Py_ssize_t *n, bint trans_a, bint trans_b) noexcept nogil:
+    gemm_batched(p[0], <const real *>p[1], <const real *>p[2], n[0], n[1], n[2], trans_a, trans_b, n[3], n[4], n[5],
+                 n[6], n[7])
+    return 0
+
+
+cdef int nn(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
+    return matmul(p, n, False, False)
+
+
+cdef int nt(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
+    return matmul(p, n, False, True)
+
+
+cdef int tn(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
+    return matmul(p, n, True, False)
+
+
+cdef int affine(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
+    gemm(p[0], <const real *>p[1], <const real *>p[2], n[0], n[1], n[2], False, True, n[2], n[2], n[1], False,
+         <const real *>p[3], <int>n[3])
+    return 0
+
+
+matmul_nn = Kernel("matmul_nn", {"float32": <size_t>nn[float], "float64": <size_t>nn[double]})
+matmul_nt = Kernel("matmul_nt", {"float32": <size_t>nt[float], "float64": <size_t>nt[double]})
+matmul_tn = Kernel("matmul_tn", {"float32": <size_t>tn[float], "float64": <size_t>tn[double]})
+linear = Kernel("linear", {"float32": <size_t>affine[float], "float64": <size_t>affine[double]})

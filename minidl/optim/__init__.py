@@ -1,0 +1,7 @@
+"""Optimizers and learning-rate schedules."""
+
+from minidl.optim.adam import Adam, AdamW
+from minidl.optim.optimizer import Optimizer
+from minidl.optim.sgd import SGD
+
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]

@@ -1,0 +1,88 @@
+"""Update nodes: what happens to gradients and parameters after backward."""
+
+import math
+
+import numpy as np
+
+from minidl.engine import Caller, Tensor, state
+from minidl.engine.node import first_producer
+from minidl.kernels.update import POLICIES, SEGMENT
+
+
+class Update(Caller):
+    """A node of the update phase.
+
+    Attributes
+    ----------
+    parameters : list of Parameter
+        Those whose gradients it reads or changes.
+    """
+
+    parameters = ()
+
+    def call(self, *args, **kwargs):
+        phase, state.phase = state.phase, "update"
+        try:
+            super().call(*args, **kwargs)
+        finally:
+            state.phase = phase
+
+    def explain_nonfinite(self, call, history):
+        """Which gradients, and who made the first NaN or Inf."""
+        advice = "To learn which node made it first, record the step, or run it under minidl.detect_anomaly()"
+        producer = first_producer(history)
+        origin = f"First produced by {producer}" if producer else advice
+        return f"NaN or Inf in the gradient of {spoiled(self.parameters)}. {origin}"
+
+
+def segments(arrays):
+    """Flat views of at most SEGMENT elements that cover `arrays` in order."""
+    flats = [array.reshape(-1) for array in arrays]
+    return [flat[i : i + SEGMENT] for flat in flats for i in range(0, flat.size, SEGMENT)]
+
+
+def sizes(pieces):
+    """What the update kernels read as ``n``: the number of segments, then their sizes."""
+    return [len(pieces), *(piece.size for piece in pieces)]
+
+
+def with_gradient(parameters):
+    """The parameters that have a gradient now, by dtype."""
+    groups = {}
+    for parameter in parameters:
+        if parameter.has_grad():
+            groups.setdefault(parameter.dtype, []).append(parameter)
+    return groups
+
+
+def parameter_list(function, parameters):
+    """`parameters` as a list; ValueError if there are none."""
+    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    if not parameters:
+        raise ValueError(f"{function}: parameters: got none (a generator used up before?), expected at least one")
+    return parameters
+
+
+def spoiled(parameters):
+    """Which gradients hold a NaN or an Inf, in words."""
+    found = []
+    for i, parameter in enumerate(parameters):
+        count = np.count_nonzero(~np.isfinite(parameter.buffer))
+        if count:
+            found.append(f"{parameter.name or f'parameter {i}'} ({count} values, shape {parameter.shape})")
+    return ", ".join(found)
+
+
+def positive(function, argument, value, finite=True):
+    """`value` as a float; ValueError unless it is > 0."""
+    number = float(value)
+    if not number > 0 or (finite and math.isinf(number)):
+        raise ValueError(f"{function}: {argument}: got {value}, expected a {'finite ' if finite else ''}number > 0")
+    return number
+
+
+def policy(function, name):
+    """The kernels' number for an `on_nonfinite` policy."""
+    if name not in POLICIES:
+        raise ValueError(f"{function}: on_nonfinite: got {name!r}, expected 'raise', 'skip' or 'zero'")
+    return POLICIES[name]
