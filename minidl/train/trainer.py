@@ -8,6 +8,7 @@ import numpy as np
 from minidl import functional as F
 from minidl.data import DataLoader, Dataset, TensorDataset
 from minidl.engine import Tensor, no_grad, record
+from minidl.stabilize import clip_grad_norm_
 from minidl.train.callbacks import ProgressBar
 from minidl.train.history import History
 from minidl.train.interrupt import Interrupt
@@ -54,8 +55,6 @@ class Trainer:
         self.optimizer.zero_grad()
         loss.backward()
         if self.clip_norm is not None:
-            from minidl.nn.utils import clip_grad_norm_
-
             clip_grad_norm_(self.model.parameters(), self.clip_norm)
         self.optimizer.step()
         return output, loss
