@@ -1,0 +1,63 @@
+"""Backward passes of softmax and log_softmax over the middle dimension of [outer, K, inner]."""
+
+from numba import carray, prange
+
+from minidl.kernels.backward.compiler import PARALLEL, body, kernel, loops
+
+
+@body
+def _softmax_at(dx, dy, y, o):
+    K, inner = y.shape[1:]
+    for i in range(inner):
+        total = y.dtype.type(0)
+        for k in range(K):
+            total += y[o, k, i] * dy[o, k, i]
+        for k in range(K):
+            dx[o, k, i] = y[o, k, i] * (dy[o, k, i] - total)
+
+
+@loops
+def _softmax(dx, dy, y):
+    if y.size < PARALLEL:
+        for o in range(y.shape[0]):
+            _softmax_at(dx, dy, y, o)
+    else:
+        for o in prange(y.shape[0]):
+            _softmax_at(dx, dy, y, o)
+
+
+@kernel
+def softmax(p, n, a):
+    """dx = y (dy - sum over k of y dy); p: dx dy y, n: outer K inner."""
+    shape = (n[0], n[1], n[2])
+    _softmax(carray(p[0], shape), carray(p[1], shape), carray(p[2], shape))
+    return 0
+
+
+@body
+def _log_softmax_at(dx, dy, s, o):
+    K, inner = s.shape[1:]
+    for i in range(inner):
+        total = s.dtype.type(0)
+        for k in range(K):
+            total += dy[o, k, i]
+        for k in range(K):
+            dx[o, k, i] = dy[o, k, i] - s[o, k, i] * total
+
+
+@loops
+def _log_softmax(dx, dy, s):
+    if s.size < PARALLEL:
+        for o in range(s.shape[0]):
+            _log_softmax_at(dx, dy, s, o)
+    else:
+        for o in prange(s.shape[0]):
+            _log_softmax_at(dx, dy, s, o)
+
+
+@kernel
+def log_softmax(p, n, a):
+    """dx = dy - s sum over k of dy, with s the softmax; p: dx dy s, n: outer K inner."""
+    shape = (n[0], n[1], n[2])
+    _log_softmax(carray(p[0], shape), carray(p[1], shape), carray(p[2], shape))
+    return 0
