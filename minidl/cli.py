@@ -42,7 +42,7 @@ def positive(text):
 def layer_sizes(text):
     """Argument type: hidden layers, ``64,32``."""
     try:
-        return [integer(1)(part) for part in text.split(",")]
+        return [integer(1, 65536)(part) for part in text.split(",")]
     except argparse.ArgumentTypeError:
         raise argparse.ArgumentTypeError(f"got {text!r}, expected sizes such as 64 or 128,64") from None
 
@@ -54,7 +54,9 @@ def make_parser():
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
 
     def command(name, text, **kwargs):
-        sub = commands.add_parser(name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        sub = commands.add_parser(
+            name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        )
         sub.add_argument("--threads", type=integer(1, 1024), default=minidl.get_num_threads(), help="threads to use")
         return sub
 
@@ -98,12 +100,12 @@ def main(argv=None):
     try:
         minidl.set_num_threads(args.threads)
         return getattr(commands, args.command)(args) or 0
-    except CommandError as error:
-        print(f"minidl {args.command}: error: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("minidl: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (CommandError, ImportError, OSError) as error:  # a package or a file that is missing, a full disk
+        print(f"minidl {args.command}: error: {error}", file=sys.stderr)
         return 1

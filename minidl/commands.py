@@ -93,7 +93,7 @@ def predict(args):
     try:
         model = load_run(args.run)
         pixels = None if args.input is None else read_pixels(Path(args.input), model[0].in_features)
-    except (OSError, ValueError, ImportError) as error:
+    except ValueError as error:
         raise CommandError(error) from error
     trainer = Trainer(model, optimizer=None)
     if pixels is None:
@@ -157,14 +157,15 @@ def read_pixels(path, columns):
 
 def read_csv(path):
     """Numbers of a CSV file; a first line that holds none is taken for names."""
-    with open(path) as file:
-        first = file.readline().split(",")
+    lines = [line for line in path.read_text().splitlines() if line.strip()]
     try:
-        list(map(float, first))
-        names = 0
-    except ValueError:
-        names = 1
-    return np.loadtxt(path, delimiter=",", skiprows=names, ndmin=2)
+        list(map(float, lines[0].split(",")))
+        rows = lines
+    except (ValueError, IndexError):
+        rows = lines[1:]
+    if not rows:
+        raise ValueError("it has no rows")
+    return np.loadtxt(rows, delimiter=",", ndmin=2)
 
 
 def info(args):
@@ -200,7 +201,9 @@ def cpu_model():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         lines = []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
 
 
 def warmup(args):
@@ -227,6 +230,9 @@ def backward_kernels():
     from minidl.kernels import backward
     from minidl.kernels.backward.compiler import NumbaKernel
 
-    modules = [importlib.import_module(f"{backward.__name__}.{found.name}") for found in pkgutil.iter_modules(backward.__path__)]
+    modules = [
+        importlib.import_module(f"{backward.__name__}.{found.name}")
+        for found in pkgutil.iter_modules(backward.__path__)
+    ]
     found = (value for module in modules for value in vars(module).values() if isinstance(value, NumbaKernel))
     return list(dict.fromkeys(found))

@@ -31,7 +31,9 @@ def test_batches_are_tensors_of_stable_shapes():
 
 def test_drop_last_and_length():
     assert len(DataLoader(numbered(10), 4)) == 3
-    assert len(DataLoader(numbered(10), 4, drop_last=True)) == 2 == len(list(DataLoader(numbered(10), 4, drop_last=True)))
+    assert (
+        len(DataLoader(numbered(10), 4, drop_last=True)) == 2 == len(list(DataLoader(numbered(10), 4, drop_last=True)))
+    )
     assert len(DataLoader(numbered(8), 4)) == 2
     assert list(DataLoader(numbered(0), 4)) == []
 

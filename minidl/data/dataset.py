@@ -35,7 +35,9 @@ class Dataset:
         """
         items = [self[i] for i in indices.tolist()]
         items = [item if isinstance(item, tuple) else (item,) for item in items]
-        return tuple(Tensor(as_array(np.stack([as_array(part) for part in parts]))) for parts in zip(*items, strict=True))
+        return tuple(
+            Tensor(as_array(np.stack([as_array(part) for part in parts]))) for parts in zip(*items, strict=True)
+        )
 
 
 class TensorDataset(Dataset):
@@ -122,7 +124,9 @@ def random_split(dataset, lengths, seed=None):
         for i in range(size - sum(sizes)):
             sizes[i % len(sizes)] += 1
     elif not all(isinstance(part, (int, np.integer)) and part >= 0 for part in sizes) or sum(sizes) != size:
-        raise ValueError(f"random_split: lengths: got {list(lengths)}, expected sizes that sum to {size}, or fractions to 1")
+        raise ValueError(
+            f"random_split: lengths: got {list(lengths)}, expected sizes that sum to {size}, or fractions to 1"
+        )
     order = np.random.default_rng(checked_seed("random_split", seed)).permutation(size)
     ends = np.cumsum(sizes)
     return [Subset(dataset, order[end - part : end]) for part, end in zip(sizes, ends, strict=True)]

@@ -56,7 +56,9 @@ def load_run(folder):
     if not folder.is_dir():
         raise FileNotFoundError(f"no such folder: {folder}")
     if not (folder / MODEL).is_file():
-        raise FileNotFoundError(f"{folder} has no {MODEL}: not a folder that `minidl train` wrote, or one that it did not finish")
+        raise FileNotFoundError(
+            f"{folder} has no {MODEL}: not a folder that `minidl train` wrote, or one that it did not finish"
+        )
     try:
         sizes = json.loads((folder / MODEL).read_text())["sizes"]
         if len(sizes) < 2 or not all(isinstance(size, int) and size > 0 for size in sizes):

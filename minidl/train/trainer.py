@@ -102,7 +102,7 @@ class Trainer:
         """
         if epochs < 1:
             raise ValueError(f"fit: epochs: got {epochs}, expected at least 1")
-        if isinstance(train, Dataset) or not hasattr(train, "__iter__") or iter(train) is train:
+        if isinstance(train, Dataset) or not hasattr(train, "__iter__") or hasattr(train, "__next__"):
             raise TypeError(f"fit: train: got {type(train).__name__}, expected a DataLoader or a list of batches")
         self.train_batches, self.epochs, self.stop_training = train, epochs, False
         self.callbacks = [*callbacks, ProgressBar()] if progress else list(callbacks)

@@ -115,7 +115,7 @@ class Notice:
     loaded is done long before.
     """
 
-    delay = 0.3  # seconds that nobody notices
+    delay = 0.7  # seconds: loading Numba and a kept kernel takes less
     silent = False  # whether someone else shows the progress
 
     def __init__(self, name):
