@@ -159,7 +159,7 @@ class CSVLogger(Callback):
         self.path, self.file = Path(path), None
 
     def on_train_begin(self):
-        self.file, self.writer = open(self.path, "w", newline=""), None
+        self.file, self.writer = self.path.open("w", newline=""), None
 
     def on_epoch_end(self, epoch, logs):
         if self.writer is None:

@@ -1,5 +1,6 @@
 """A run's folder: the model with its weights, in a form that it can be rebuilt from."""
 
+import itertools
 import json
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def mlp(sizes):
         Features of the input, of each hidden layer, of the output.
     """
     layers = []
-    for fan_in, fan_out in zip(sizes[:-1], sizes[1:], strict=True):
+    for fan_in, fan_out in itertools.pairwise(sizes):
         layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 

@@ -25,7 +25,6 @@ import time
 import numba
 import numpy as np
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from minidl.kernels.kernel import Kernel, get_num_threads
