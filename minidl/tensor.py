@@ -64,6 +64,10 @@ class Tensor(engine.Tensor):
 engine.Tensor.public = Tensor
 
 
+# the parameters of a model lie side by side, and their gradients too
+_weights, _gradients = memory.Arena(), memory.Arena()
+
+
 class Parameter(Tensor):
     """A tensor that trains.
 
@@ -78,7 +82,10 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data, requires_grad=True):
-        super().__init__(memory.copy(as_tensor(data).array), requires_grad)
+        values = as_tensor(data).array
+        super().__init__(_weights.zeros(values.shape, values.dtype), requires_grad)
+        self.array[...] = values
+        self.buffer = _gradients.zeros(values.shape, values.dtype)
 
     def __repr__(self):
         return f"Parameter {super().__repr__()}"

@@ -24,7 +24,8 @@ class Recording(Caller):
     result : object
         What the function returned.
     guards : dict
-        ``{(object, attribute): value}``: train/eval modes of modules and `requires_grad` of leaves.
+        ``{(object, attribute): value}``: train/eval modes of modules, `requires_grad` of leaves, and the like. They
+        are looked at when `version.count` has changed, and compared by identity.
     flags : dict
         ``{leaf: value}``: whether a leaf had a gradient when the step began; None where the step itself decides.
     """
@@ -82,7 +83,7 @@ class Recording(Caller):
     def holds(self):
         """Whether what the recording took for granted is still so."""
         if self.version != version.count:
-            if any(getattr(owner, attribute) != value for (owner, attribute), value in self.guards.items()):
+            if any(getattr(owner, attribute) is not value for (owner, attribute), value in self.guards.items()):
                 return False
             self.version = version.count
         return True

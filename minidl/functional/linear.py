@@ -1,5 +1,7 @@
 """Matrix products: linear, matmul."""
 
+import math
+
 from minidl.engine import Node
 from minidl.functional import _backward as B
 from minidl.kernels import gemm
@@ -21,7 +23,7 @@ class Linear(Node):
         for name, tensor in (("weight", w), ("bias", b)):
             if tensor is not None and tensor.dtype != x.dtype:
                 raise TypeError(f"linear: input is {x.dtype}, but {name} is {tensor.dtype}; expected the same dtype")
-        M = x.array.size // K if K else 0
+        M = math.prod(x.shape[:-1])
         y = self.new((*x.shape[:-1], N))
         self.call(gemm.linear, [y], [x, w, b], [M, N, K, 0])
         self.x, self.w, self.sizes = x.array, w.array, (M, N, K)

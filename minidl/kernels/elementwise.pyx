@@ -32,8 +32,12 @@ cdef int _accumulate(real **p, const Py_ssize_t *n, const double *a) noexcept no
     cdef Py_ssize_t i
     cdef real *y = p[0]
     cdef real *x = p[1]
-    for i in prange(n[0], schedule="static", num_threads=threads(), use_threads_if=n[0] >= PARALLEL):
-        y[i] = y[i] + x[i]
+    if n[0] < PARALLEL:
+        for i in range(n[0]):
+            y[i] = y[i] + x[i]
+    else:
+        for i in prange(n[0], schedule="static", num_threads=threads()):
+            y[i] = y[i] + x[i]
     return OK
 
 

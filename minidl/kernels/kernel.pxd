@@ -36,3 +36,7 @@ cdef enum:
     PARALLEL = 32768
 
 cdef int threads() noexcept nogil
+
+cdef extern from "denormals.h" nogil:
+    unsigned int flush_denormals() noexcept
+    void restore_denormals(unsigned int before) noexcept

@@ -1,21 +1,20 @@
 """Update kernels: gradient norms and clipping, the finite guard, and the optimizers' steps.
 
-They work on lists of segments. A parameter is cut into segments of at most SEGMENT elements; a kernel gets all segments
-of all parameters at once, S of each kind of buffer, and splits them over the threads. Sums are made per segment and
-added in order, so that no bit depends on the thread count.
+They work on lists of segments. Parameters are cut into segments of at most SEGMENT elements; a kernel gets all S of
+them at once, S buffers of each kind and ``n = S, sizes[S]``, and splits them over the threads. Sums are made per segment
+and added in order, so that no bit depends on the thread count.
 """
 
 from cython.parallel cimport prange
 from libc.math cimport INFINITY, fabs, isfinite, pow, sqrt
 
-from minidl.kernels.kernel cimport NONFINITE, OK, real, threads
+from minidl.kernels.kernel cimport NONFINITE, OK, flush_denormals, real, restore_denormals, threads
 
 from minidl.kernels.kernel import Kernel
 
 SEGMENT = 16384
 
 cdef enum:
-    PARALLEL_SEGMENTS = 4
     LANES = 64
 
 cdef enum:
@@ -25,210 +24,229 @@ cdef enum:
 
 POLICIES = {"raise": RAISE, "skip": SKIP, "zero": ZERO}
 
+cdef extern from "<math.h>" nogil:
+    float sqrtf(float)
+
+ctypedef void (*segment_t)(real **p, const Py_ssize_t *n, const double *a, Py_ssize_t s) noexcept nogil
+
+
+cdef inline void _each(segment_t work, real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
+    # work on segment s, for every s; a single one without the price of a parallel region
+    cdef Py_ssize_t s
+    if n[0] == 1:
+        _flushed(work, p, n, a, 0)
+    else:
+        for s in prange(n[0], schedule="static", num_threads=threads()):
+            _flushed(work, p, n, a, s)
+
+
+cdef inline void _flushed(
+    segment_t work, real **p, const Py_ssize_t *n, const double *a, Py_ssize_t s
+) noexcept nogil:
+    cdef unsigned int denormals = flush_denormals()
+    work(p, n, a, s)
+    restore_denormals(denormals)
+
 
 # Norms and clipping ----------------------------------------------------------------------------------------------
 
-cdef inline double _power_sum(const real *x, Py_ssize_t n, double power) noexcept nogil:
-    # sum of |x|^power, the largest |x| if power is infinite; NaN if there is one
-    cdef Py_ssize_t i, j
-    cdef double total = 0, magnitude
-    cdef double[LANES] lane
+cdef void _power_sum(real **p, const Py_ssize_t *n, const double *a, Py_ssize_t s) noexcept nogil:
+    # partial[s] = sum of |g|^power; a: max_norm, power
+    cdef const real *g = p[2 + s]
+    cdef double power = a[1], magnitude, total = 0
+    cdef Py_ssize_t i
     if power == 2:
-        # sums side by side, in an order that never changes: a single sum would wait for every addition
+        total = _square_sum(g, n[1 + s])
+    else:
+        for i in range(n[1 + s]):
+            magnitude = fabs(<double>g[i])
+            if power == INFINITY:  # the largest; a NaN stays
+                total = magnitude if not magnitude <= total else total
+            else:
+                total += magnitude if power == 1 else pow(magnitude, power)
+    (<double *>p[1])[s] = total
+
+
+cdef inline double _square_sum(const real *x, Py_ssize_t n) noexcept nogil:
+    # sums side by side, in an order that never changes: a single sum would wait for every addition
+    cdef double[LANES] lane
+    cdef double total = 0
+    cdef Py_ssize_t i, j
+    for j in range(LANES):
+        lane[j] = 0
+    for i in range(n // LANES):
         for j in range(LANES):
-            lane[j] = 0
-        for i in range(n // LANES):
-            for j in range(LANES):
-                lane[j] += <double>x[i * LANES + j] * <double>x[i * LANES + j]
-        for i in range(n - n % LANES, n):
-            total += <double>x[i] * <double>x[i]
-        for j in range(LANES):
-            total += lane[j]
-        return total
-    for i in range(n):
-        magnitude = fabs(<double>x[i])
-        if power == INFINITY:
-            total = magnitude if magnitude > total or magnitude != magnitude else total
-            if total != total:
-                return total
-        else:
-            total += magnitude if power == 1 else pow(magnitude, power)
+            lane[j] += <double>x[i * LANES + j] * <double>x[i * LANES + j]
+    x += n - n % LANES
+    for j in range(n % LANES):
+        lane[j] += <double>x[j] * <double>x[j]
+    for j in range(LANES // 2):
+        lane[j] += lane[j + LANES // 2]
+    for j in range(LANES // 4):
+        lane[j] += lane[j + LANES // 4]
+    for j in range(LANES // 4):
+        total += lane[j]
     return total
 
 
+cdef void _scale(real **p, const Py_ssize_t *n, const double *a, Py_ssize_t s) noexcept nogil:
+    # g *= max_norm / (norm + 1e-6)
+    cdef real *g = p[2 + s]
+    cdef real factor = <real>(a[0] / (p[0][0] + 1e-6))
+    cdef Py_ssize_t i
+    for i in range(n[1 + s]):
+        g[i] *= factor
+
+
 cdef int _clip_norm(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    # norm[1], partial[S] (double), S gradients; n: S, sizes[S]; a: max_norm, power, policy
-    cdef Py_ssize_t s, i, S = n[0]
-    cdef double max_norm = a[0], power = a[1], total = 0, value
+    # norm[1], partial[S] (double), S g; a: max_norm, power, policy
+    cdef Py_ssize_t s, i
+    cdef double power = a[1], total = 0
     cdef double *partial = <double *>p[1]
-    cdef real **g = p + 2
-    cdef real scale
-    for s in prange(S, schedule="static", num_threads=threads(), use_threads_if=S >= PARALLEL_SEGMENTS):
-        partial[s] = _power_sum(g[s], n[1 + s], power)
-    for s in range(S):
+    _each(_power_sum[real], p, n, a)
+    for s in range(n[0]):
         if power == INFINITY:
-            total = partial[s] if partial[s] > total or partial[s] != partial[s] else total
-            if total != total:
-                break
+            total = partial[s] if not partial[s] <= total else total
         else:
             total += partial[s]
-    value = total if power == 1 or power == INFINITY else sqrt(total) if power == 2 else pow(total, 1 / power)
-    p[0][0] = <real>value
-    if not isfinite(value):
+    p[0][0] = <real>(total if power == 1 or power == INFINITY else sqrt(total) if power == 2 else pow(total, 1 / power))
+    if not isfinite(p[0][0]):
         if a[2] == RAISE:
             return NONFINITE
         if a[2] == ZERO:
-            for s in range(S):
+            for s in range(n[0]):
                 for i in range(n[1 + s]):
-                    g[s][i] = 0
-        return OK
-    if value + 1e-6 > max_norm:
-        scale = <real>(max_norm / (value + 1e-6))
-        for s in prange(S, schedule="static", num_threads=threads(), use_threads_if=S >= PARALLEL_SEGMENTS):
-            _scale(g[s], n[1 + s], scale)
+                    p[2 + s][i] = 0
+    elif p[0][0] + 1e-6 > a[0]:
+        _each(_scale[real], p, n, a)
     return OK
 
 
-cdef inline void _scale(real *x, Py_ssize_t n, real factor) noexcept nogil:
+cdef void _clamp(real **p, const Py_ssize_t *n, const double *a, Py_ssize_t s) noexcept nogil:
+    # a: limit
+    cdef real *g = p[s]
+    cdef real limit = <real>a[0]
     cdef Py_ssize_t i
-    for i in range(n):
-        x[i] *= factor
+    for i in range(n[1 + s]):
+        g[i] = limit if g[i] > limit else g[i]
+        g[i] = -limit if g[i] < -limit else g[i]
 
 
 cdef int _clip_value(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    # S gradients; n: S, sizes[S]; a: limit. NaN stays NaN
-    cdef Py_ssize_t s, S = n[0]
-    for s in prange(S, schedule="static", num_threads=threads(), use_threads_if=S >= PARALLEL_SEGMENTS):
-        _clamp(p[s], n[1 + s], <real>a[0])
+    # S g; a: limit. NaN stays NaN
+    _each(_clamp[real], p, n, a)
     return OK
-
-
-cdef inline void _clamp(real *x, Py_ssize_t n, real limit) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        x[i] = limit if x[i] > limit else x[i]
-        x[i] = -limit if x[i] < -limit else x[i]
 
 
 # Finite guard ----------------------------------------------------------------------------------------------------
 
-cdef inline bint _spoiled(const real *x, Py_ssize_t n) noexcept nogil:
-    # x - x is 0 for every finite number and NaN for the others
+cdef void _look(real **p, const Py_ssize_t *n, const double *a, Py_ssize_t s) noexcept nogil:
+    # spoiled[s] = whether g holds a NaN or an Inf: x - x is 0 for every other number
+    cdef const real *g = p[2 + s]
     cdef Py_ssize_t i
     cdef int found = 0
-    for i in range(n):
-        found |= x[i] - x[i] != 0
-    return found
+    for i in range(n[1 + s]):
+        found |= g[i] - g[i] != 0
+    (<double *>p[1])[s] = found
 
 
 cdef int _guard(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    # go[1] (double), spoiled[S] (double), S gradients; n: S, sizes[S]; a: policy
-    cdef Py_ssize_t s, i, S = n[0]
-    cdef double *go = <double *>p[0]
-    cdef double *spoiled = <double *>p[1]
-    cdef real **g = p + 2
-    cdef double total = 0
-    for s in prange(S, schedule="static", num_threads=threads(), use_threads_if=S >= PARALLEL_SEGMENTS):
-        spoiled[s] = _spoiled(g[s], n[1 + s])
-    for s in range(S):
-        total += spoiled[s]
-    if total == 0:
-        return OK
-    if a[0] == RAISE:
-        return NONFINITE
-    if a[0] == SKIP:
-        go[0] = 0
-        return OK
-    for s in range(S):
-        for i in range(n[1 + s]):
-            if g[s][i] - g[s][i] != 0:
-                g[s][i] = 0
+    # go[1] (double), spoiled[S] (double), S g; a: policy
+    cdef Py_ssize_t s, i
+    cdef double found = 0
+    _each(_look[real], p, n, a)
+    for s in range(n[0]):
+        found += (<double *>p[1])[s]
+    if found:
+        if a[0] == RAISE:
+            return NONFINITE
+        if a[0] == SKIP:
+            (<double *>p[0])[0] = 0
+        else:
+            for s in range(n[0]):
+                for i in range(n[1 + s]):
+                    if p[2 + s][i] - p[2 + s][i] != 0:
+                        p[2 + s][i] = 0
     return OK
 
 
 # Optimizers ------------------------------------------------------------------------------------------------------
 
 cdef int _advance(double **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    # P clocks of (step, 1 - beta1^step, 1 - beta2^step), go[1]; n: P; a: group cells, beta1 and beta2 at 1 and 2
-    cdef Py_ssize_t i, P = n[0]
-    cdef double *clock
-    if p[P][0] == 0:
+    # C clocks of (step, 1 - beta1^step, 1 - beta2^step), go[1]; n: C; a: the group's cells, beta1 and beta2 at 1 and 2
+    cdef Py_ssize_t i, C = n[0]
+    if p[C][0] == 0:
         return OK
-    for i in range(P):
-        clock = p[i]
-        clock[0] += 1
-        if i and clock[0] == p[i - 1][0]:
-            clock[1], clock[2] = p[i - 1][1], p[i - 1][2]
-        else:
-            clock[1], clock[2] = 1 - pow(a[1], clock[0]), 1 - pow(a[2], clock[0])
+    for i in range(C):
+        p[i][0] += 1
+        p[i][1] = 1 - pow(a[1], p[i][0])
+        p[i][2] = 1 - pow(a[2], p[i][0])
     return OK
+
+
+cdef void _sgd_segment(real **p, const Py_ssize_t *n, const double *a, Py_ssize_t s) noexcept nogil:
+    cdef Py_ssize_t i, S = n[0]
+    cdef real *x = p[s]
+    cdef real *momentum = p[S + s]
+    cdef const real *g = p[2 * S + s]
+    cdef bint first = (<double *>p[3 * S + s])[0] == 1
+    cdef real lr = <real>a[0], mu = <real>a[1], fresh = <real>(1 - a[2]), decay = <real>a[3]
+    cdef real ahead = mu if a[4] else 0, sign = -1 if a[5] else 1
+    cdef real step, v
+    if momentum == NULL:
+        for i in range(n[1 + s]):
+            x[i] -= lr * (sign * g[i] + decay * x[i])
+    elif first:  # the first gradient is not dampened
+        for i in range(n[1 + s]):
+            step = sign * g[i] + decay * x[i]
+            momentum[i] = step
+            x[i] -= lr * (step + ahead * step)
+    elif a[4]:
+        for i in range(n[1 + s]):
+            step = sign * g[i] + decay * x[i]
+            v = mu * momentum[i] + fresh * step
+            momentum[i] = v
+            x[i] -= lr * (step + ahead * v)
+    else:
+        for i in range(n[1 + s]):
+            v = mu * momentum[i] + fresh * (sign * g[i] + decay * x[i])
+            momentum[i] = v
+            x[i] -= lr * v
 
 
 cdef int _sgd(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    # S x, S momentum or NULL, S g, S clocks (double), go[1]; n: S, sizes[S]
+    # S x, S momentum or NULL, S g, S clocks (double), go[1]
     # a: lr, momentum, dampening, weight_decay, nesterov, maximize
-    cdef Py_ssize_t s, S = n[0]
-    if (<double *>p[4 * S])[0] == 0:
-        return OK
-    for s in prange(S, schedule="static", num_threads=threads(), use_threads_if=S >= PARALLEL_SEGMENTS):
-        _sgd_segment(p[s], p[S + s], p[2 * S + s], n[1 + s], (<double *>p[3 * S + s])[0] == 1, a)
+    if (<double *>p[4 * n[0]])[0] != 0:
+        _each(_sgd_segment[real], p, n, a)
     return OK
 
 
-cdef inline void _sgd_segment(
-    real *x, real *momentum, const real *g, Py_ssize_t n, bint first, const double *a
-) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef real lr = <real>a[0], mu = <real>a[1], fresh = <real>(1 - a[2]), decay = <real>a[3]
-    cdef real sign = -1 if a[5] else 1
-    cdef real step
-    if momentum == NULL:
-        for i in range(n):
-            x[i] -= lr * (sign * g[i] + decay * x[i])
-        return
-    if first:  # the first gradient is not dampened
-        mu, fresh = 0, 1
-    for i in range(n):
-        step = sign * g[i] + decay * x[i]
-        momentum[i] = fresh * step if first else mu * momentum[i] + fresh * step
-        x[i] -= lr * (step + <real>a[1] * momentum[i] if a[4] else momentum[i])
-
-
-cdef int _adam(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    # S x, S mean, S square, S largest square or NULL, S g, S clocks (double), go[1]; n: S, sizes[S]
-    # a: lr, beta1, beta2, eps, weight_decay, decoupled, maximize
-    cdef Py_ssize_t s, S = n[0]
-    if (<double *>p[6 * S])[0] == 0:
-        return OK
-    for s in prange(S, schedule="static", num_threads=threads(), use_threads_if=S >= PARALLEL_SEGMENTS):
-        _adam_segment(p[s], p[S + s], p[2 * S + s], p[3 * S + s], p[4 * S + s], n[1 + s], <double *>p[5 * S + s], a)
-    return OK
-
-
-cdef inline void _adam_segment(
-    real *x, real *mean, real *square, real *largest, const real *g, Py_ssize_t n, const double *clock, const double *a
-) noexcept nogil:
-    cdef Py_ssize_t i
+cdef void _adam_segment(real **p, const Py_ssize_t *n, const double *a, Py_ssize_t s) noexcept nogil:
+    cdef Py_ssize_t i, S = n[0]
+    cdef real *x = p[s]
+    cdef real *mean = p[S + s]
+    cdef real *square = p[2 * S + s]
+    cdef real *largest = p[3 * S + s]
+    cdef const real *g = p[4 * S + s]
+    cdef const double *clock = <double *>p[5 * S + s]
     cdef real beta1 = <real>a[1], beta2 = <real>a[2], fresh1 = <real>(1 - a[1]), fresh2 = <real>(1 - a[2])
     cdef real coupled = 0 if a[5] else <real>a[4]
     cdef real keep = <real>(1 - a[0] * a[4]) if a[5] else 1
     cdef real sign = -1 if a[6] else 1
-    # x - lr/c1 * m / (sqrt(v / c2) + eps), with the corrections moved out of the loop
+    # x - lr / c1 * m / (sqrt(v / c2) + eps), with the corrections moved out of the loop
     cdef real rate = <real>(a[0] / clock[1] * sqrt(clock[2])), eps = <real>(a[3] * sqrt(clock[2]))
-    cdef real step, v
-    for i in range(n):
+    cdef real step, m, v
+    for i in range(n[1 + s]):
         step = sign * g[i] + coupled * x[i]
-        mean[i] = beta1 * mean[i] + fresh1 * step
+        m = beta1 * mean[i] + fresh1 * step
         v = beta2 * square[i] + fresh2 * step * step
+        mean[i] = m
         square[i] = v
         if largest != NULL:
-            largest[i] = v if v > largest[i] else largest[i]
-            v = largest[i]
-        x[i] = keep * x[i] - rate * mean[i] / (_sqrt(v) + eps)
-
-
-cdef extern from "<math.h>" nogil:
-    float sqrtf(float)
+            v = v if v > largest[i] else largest[i]
+            largest[i] = v
+        x[i] = keep * x[i] - rate * m / (_sqrt(v) + eps)
 
 
 cdef inline real _sqrt(real x) noexcept nogil:
@@ -236,6 +254,14 @@ cdef inline real _sqrt(real x) noexcept nogil:
         return sqrtf(x)
     else:
         return sqrt(x)
+
+
+cdef int _adam(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
+    # S x, S mean, S square, S largest square or NULL, S g, S clocks (double), go[1]
+    # a: lr, beta1, beta2, eps, weight_decay, decoupled, maximize
+    if (<double *>p[6 * n[0]])[0] != 0:
+        _each(_adam_segment[real], p, n, a)
+    return OK
 
 
 clip_norm = Kernel("clip_norm", {"float32": <size_t>_clip_norm[float], "float64": <size_t>_clip_norm[double]})

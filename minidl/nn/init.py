@@ -73,7 +73,7 @@ def ones_(tensor):
 
 def eye_(tensor):
     """The identity matrix, for a tensor of 2 dimensions."""
-    _check("eye_", tensor.ndim == 2, "tensor", tensor.shape, "2 dimensions")
+    _check_matrix("eye_", tensor)
     return _write("eye_", tensor, lambda shape: np.eye(*shape))
 
 
@@ -88,7 +88,7 @@ def fans(tensor):
     -------
     (fan_in, fan_out)
     """
-    _check("fans", tensor.ndim >= 2, "tensor", tensor.shape, "at least 2 dimensions (out, in, ...)")
+    _check_matrix("fans", tensor, more=True)
     kernel = math.prod(tensor.shape[2:])
     return tensor.shape[1] * kernel, tensor.shape[0] * kernel
 
@@ -157,6 +157,7 @@ def _he_std(function, tensor, a, mode, nonlinearity):
 
 def _uniform(function, tensor, std):
     """U(-a, a) of a given standard deviation."""
+    _check(function, std >= 0, "std", std, "std >= 0")
     bound = math.sqrt(3) * std
     return _write(function, tensor, lambda shape: generator.numpy.uniform(-bound, bound, shape))
 
@@ -170,7 +171,7 @@ def orthogonal_(tensor, gain=1.0):
         At least 2 dimensions, those behind the first taken as one. The smaller side is the orthonormal one.
     gain : float
     """
-    _check("orthogonal_", tensor.ndim >= 2, "tensor", tensor.shape, "at least 2 dimensions")
+    _check_matrix("orthogonal_", tensor, more=True)
 
     def draw(shape):
         rows, columns = shape[0], math.prod(shape[1:])
@@ -191,7 +192,7 @@ def sparse_(tensor, sparsity, std=0.01):
         Share of zeros in each column, rounded up; 0 <= sparsity <= 1.
     std : float
     """
-    _check("sparse_", tensor.ndim == 2, "tensor", tensor.shape, "2 dimensions")
+    _check_matrix("sparse_", tensor)
     _check("sparse_", 0 <= sparsity <= 1, "sparsity", sparsity, "0 <= sparsity <= 1")
     _check("sparse_", std >= 0, "std", std, "std >= 0")
 
@@ -221,12 +222,22 @@ def _check(function, right, argument, got, wanted):
         raise ValueError(f"{function}: {argument}: got {got!r}, expected {wanted}")
 
 
-def _write(function, tensor, draw):
-    """Write what `draw` makes for the shape of `tensor` into it."""
+def _check_tensor(function, tensor):
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{function}: tensor: got {type(tensor).__name__}, expected Tensor")
     if tensor.dtype.kind != "f":
         raise TypeError(f"{function}: tensor: got dtype {tensor.dtype}, expected a float tensor")
+
+
+def _check_matrix(function, tensor, more=False):
+    _check_tensor(function, tensor)
+    right = tensor.ndim >= 2 if more else tensor.ndim == 2
+    _check(function, right, "tensor", tensor.shape, f"{'at least ' * more}2 dimensions")
+
+
+def _write(function, tensor, draw):
+    """Write what `draw` makes for the shape of `tensor` into it."""
+    _check_tensor(function, tensor)
     if state.recording is not None:
         raise RuntimeError(f"{function}: called while recording; a replay would not do it again")
     tensor.array[...] = draw(tensor.shape)

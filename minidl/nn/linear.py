@@ -6,6 +6,7 @@ from minidl import functional as F
 from minidl.engine import as_tensor, memory
 from minidl.nn import init
 from minidl.nn.module import Module
+from minidl.nn.values import float_dtype
 from minidl.tensor import Parameter
 
 
@@ -34,6 +35,7 @@ class Linear(Module):
         for name, size in (("in_features", in_features), ("out_features", out_features)):
             if not isinstance(size, (int, np.integer)) or size < 0:
                 raise ValueError(f"Linear: {name}: got {size!r}, expected an integer >= 0")
+        dtype = float_dtype("Linear", dtype)
         self.in_features, self.out_features = int(in_features), int(out_features)
         self.weight = Parameter(memory.empty((out_features, in_features), dtype))
         self.bias = Parameter(np.zeros(out_features, dtype)) if bias else None
@@ -66,7 +68,7 @@ class Flatten(Module):
         self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, input):
-        return as_tensor(input).flatten(self.start_dim, self.end_dim)
+        return F.flatten(input, self.start_dim, self.end_dim)
 
     def extra_repr(self):
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
@@ -84,7 +86,7 @@ class Unflatten(Module):
         if not -input.ndim <= self.dim < input.ndim:
             raise IndexError(f"dim {self.dim} is out of range for shape {input.shape}")
         before, after = input.shape[: self.dim], input.shape[self.dim :][1:]
-        return input.reshape(*before, *self.unflattened_size, *after)
+        return F.reshape(input, (*before, *self.unflattened_size, *after))
 
     def extra_repr(self):
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

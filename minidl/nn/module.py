@@ -5,11 +5,10 @@ from types import MappingProxyType
 
 import numpy as np
 
-from minidl.engine import Caller, Tensor, memory, state, version
+from minidl.engine import Caller, Tensor, state, version
 from minidl.engine.autograd import mark
-from minidl.engine.tensor import FLOATS
 from minidl.kernels.elementwise import fill
-from minidl.nn.loading import load
+from minidl.nn.values import convert, float_dtype, load
 from minidl.tensor import Parameter
 
 
@@ -285,17 +284,13 @@ class Module:
         dtype : dtype or str
             float32 or float64.
         """
-        dtype = np.dtype(dtype)
-        if dtype not in FLOATS:
-            raise TypeError(f"to: dtype: got {dtype}, expected float32 or float64")
+        dtype = float_dtype("to", dtype)
         if state.recording is not None:
             raise RuntimeError("to: called while recording; a replay would not do it again. Convert before the step")
         for module in self.modules():
-            tensors = [tensor for _, tensor in module._own(Parameter) + module._own_buffers() if tensor.dtype in FLOATS]
-            for tensor in tensors:
-                if tensor.dtype != dtype:
-                    tensor.array = memory.copy(tensor.array.astype(dtype))
-                    tensor.buffer = None if tensor.buffer is None else memory.copy(tensor.buffer.astype(dtype))
+            for _, tensor in module._own(Parameter) + module._own_buffers():
+                if tensor.dtype.kind == "f" and tensor.dtype != dtype:
+                    convert(tensor, dtype)
             module._revision += 1
         version.count += 1
         return self

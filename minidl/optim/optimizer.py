@@ -2,13 +2,20 @@
 
 import numpy as np
 
-from minidl.engine import enable_grad, memory, version
+from minidl.engine import enable_grad, memory, state, version
 from minidl.engine.autograd import mark
 from minidl.kernels import update as kernels
 from minidl.kernels.elementwise import fill
-from minidl.stabilize.update import Update, parameter_list, policy, segments, sizes, with_gradient
-
-CLOCK = 3  # per parameter: step, and the two bias corrections that belong to it
+from minidl.stabilize.update import (
+    Update,
+    gradient_segments,
+    parameter_list,
+    policy,
+    runs,
+    segments,
+    sizes,
+    with_gradient,
+)
 
 
 class ParameterGroup(dict):
@@ -32,6 +39,22 @@ class ParameterGroup(dict):
         super().update(settings)
 
 
+class ParameterState:
+    """What an optimizer keeps for one parameter.
+
+    Attributes
+    ----------
+    clock : ndarray of float64, shape (3,)
+        Number of steps taken, and the two bias corrections that belong to it. Parameters that have always been
+        updated together share one clock, so that kernels may take them together.
+    buffers : dict
+        Arrays of the parameter's shape, by PyTorch's names.
+    """
+
+    def __init__(self, clock):
+        self.clock, self.buffers = clock, {}
+
+
 class Optimizer(Update):
     """Base of all optimizers.
 
@@ -50,7 +73,7 @@ class Optimizer(Update):
     param_groups : list of dict
         Settings may be changed between steps, also of a recorded step.
     state : dict
-        Buffers per parameter.
+        `ParameterState` of each parameter that has been updated.
     """
 
     buffers = ()  # names of the state arrays that a parameter gets
@@ -62,6 +85,7 @@ class Optimizer(Update):
         self.defaults = defaults
         self.param_groups = []
         self.state = {}
+        self.arena = memory.Arena()
         self.go = np.ones(1)
         params = parameter_list(self.name, params)
         for group in params if isinstance(params[0], dict) else [{"params": params}]:
@@ -141,17 +165,33 @@ class Optimizer(Update):
         else:
             parameters = [parameter for parameter in parameters if not parameter.finite]
         for dtype, members in with_gradient(parameters).items():
-            pieces = segments(parameter.buffer for parameter in members)
+            pieces = gradient_segments(members)
             spoiled = memory.empty(len(pieces), np.float64)
             self.call(kernels.guard, [self.go, spoiled, *pieces], [], sizes(pieces), [self.policy], dtype=dtype)
 
-    def state_of(self, parameter, group):
-        """State of one parameter, zeros on first use."""
-        state = self.state.setdefault(parameter, {"clock": np.zeros(CLOCK)})
+    def states(self, parameters, group):
+        """State of parameters that are about to be updated together, zeros on first use."""
+        clock = np.zeros(3)
+        for parameter in parameters:
+            state = self.state.setdefault(parameter, ParameterState(clock))
         for name in self.buffers_of(group):
-            if name not in state:
-                state[name] = memory.zeros(parameter.shape, parameter.dtype)
-        return state
+            for parameter in parameters:
+                buffers = self.state[parameter].buffers
+                if name not in buffers:
+                    buffers[name] = self.arena.zeros(parameter.shape, parameter.dtype)
+        states = [self.state[parameter] for parameter in parameters]
+        self.part_clocks(states)
+        return states
+
+    def part_clocks(self, states):
+        """Give clocks of their own to those that part from parameters with whom they have shared one."""
+        together = {id(state) for state in states}
+        shared = {id(state.clock) for state in self.state.values() if id(state) not in together}
+        fresh = {key: next(s.clock for s in states if id(s.clock) == key).copy() for key in shared & {id(s.clock) for s in states}}
+        for state in states:
+            if id(state.clock) in fresh:
+                state.clock = fresh[id(state.clock)]
+        version.count += bool(fresh)
 
     def buffers_of(self, group):
         """Names of the state arrays that the settings of a group call for."""
@@ -159,22 +199,25 @@ class Optimizer(Update):
 
     def update(self, group, parameters):
         """Make the calls that update `parameters`, all of one dtype and group."""
-        states = [self.state_of(parameter, group) for parameter in parameters]
-        clocks = [state["clock"] for state in states]
-        self.call(kernels.advance, clocks, [self.go], [len(clocks)], group.cells)
-        weights = segments(parameter.array for parameter in parameters)
-        moments = [
-            segments(state[name] for state in states) if name in states[0] else [None] * len(weights)
-            for name in self.buffers
-        ]
-        gradients = segments(parameter.buffer for parameter in parameters)
-        ticking = [
-            clock
-            for clock, parameter in zip(clocks, parameters, strict=True)
-            for _ in segments([parameter.array])
-        ]
-        outputs = [*weights, *(piece for pieces in moments for piece in pieces)]
-        self.call(self.kernel, outputs, [*gradients, *ticking, self.go], sizes(weights), group.cells)
+        states = self.states(parameters, group)
+        if state.recording is not None:
+            for kept in states:
+                state.recording.rely_on(kept, "clock")
+        clocks = [kept.clock for kept in states]
+        distinct = list({id(clock): clock for clock in clocks}.values())
+        self.call(kernels.advance, distinct, [self.go], [len(distinct)], group.cells)
+
+        weights, gradients = [p.array for p in parameters], [p.buffer for p in parameters]
+        names = self.buffers_of(group)
+        moments = {name: [kept.buffers[name] for kept in states] for name in names}
+        stretches = runs([weights, gradients, *moments.values()], clocks)
+        pieces = segments(weights, stretches)
+        outputs = list(pieces)
+        for name in self.buffers:
+            outputs += segments(moments[name], stretches) if name in names else [None] * len(pieces)
+        ticking = [clocks[first] for first, last in stretches for _ in segments(weights, [(first, last)])]
+        inputs = [*segments(gradients, stretches), *ticking, self.go]
+        self.call(self.kernel, outputs, inputs, sizes(pieces), group.cells)
 
     # saving
 
@@ -184,10 +227,10 @@ class Optimizer(Update):
         groups = [{**group, "params": [numbers[p] for p in group["params"]]} for group in self.param_groups]
         state = {
             numbers[parameter]: {
-                "step": values["clock"][0],
-                **{name: values[name].copy() for name in values if name != "clock"},
+                "step": kept.clock[0],
+                **{name: buffer.copy() for name, buffer in kept.buffers.items()},
             }
-            for parameter, values in self.state.items()
+            for parameter, kept in self.state.items()
         }
         return {"state": state, "param_groups": groups}
 
@@ -199,15 +242,20 @@ class Optimizer(Update):
         for group, settings in zip(self.param_groups, saved, strict=True):
             group.update({name: value for name, value in settings.items() if name != "params"})
         owners = [(parameter, group) for group in self.param_groups for parameter in group["params"]]
+        clocks = {}
         for number, values in state_dict["state"].items():
-            state = self.state_of(*owners[int(number)])
-            for name, value in values.items():
-                if name == "step":
-                    state["clock"][0] = value
-                elif name not in state or np.shape(value) != state[name].shape:
-                    raise ValueError(f"{self.name}: load_state_dict: {name} of parameter {number} does not fit")
-                else:
-                    state[name][...] = value
+            parameter, group = owners[int(number)]
+            kept = self.states([parameter], group)[0]
+            kept.clock = clocks.setdefault(float(values["step"]), kept.clock)
+            kept.clock[0] = values["step"]
+            for name, buffer in kept.buffers.items():
+                if np.shape(values.get(name)) != buffer.shape:
+                    raise ValueError(
+                        f"{self.name}: load_state_dict: {name} of parameter {number}: "
+                        f"got shape {np.shape(values.get(name))}, expected {buffer.shape}"
+                    )
+                buffer[...] = values[name]
+        version.count += 1
 
     def __repr__(self):
         lines = [f"{type(self).__name__} ("]

@@ -5,7 +5,7 @@ import numpy as np
 from minidl.engine import Tensor, memory, state
 from minidl.kernels import update as kernels
 from minidl.kernels.elementwise import fill
-from minidl.stabilize.update import Update, parameter_list, policy, positive, segments, sizes, with_gradient
+from minidl.stabilize.update import Update, gradient_segments, parameter_list, policy, positive, sizes, with_gradient
 
 
 class ClipGradNorm(Update):
@@ -59,7 +59,7 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, on_nonfinite="raise"):
     if not groups:
         node.call(fill, [norm], [], [1], [0.0])
         return norm
-    pieces = segments(parameter.buffer for parameter in node.parameters)
+    pieces = gradient_segments(node.parameters)
     partial = memory.empty(len(pieces), np.float64)
     node.call(kernels.clip_norm, [norm, partial, *pieces], [], sizes(pieces), scalars)
     for parameter in node.parameters:
@@ -80,5 +80,5 @@ def clip_grad_value_(parameters, clip_value):
     node = ClipGradValue()
     for group in with_gradient(parameter_list(node.name, parameters)).values():
         node.parameters = group
-        pieces = segments(parameter.buffer for parameter in group)
+        pieces = gradient_segments(group)
         node.call(kernels.clip_value, pieces, [], sizes(pieces), [limit])

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from minidl.engine import Caller, Tensor, state
+from minidl.engine import Caller, Tensor, memory, state
 from minidl.engine.node import first_producer
 from minidl.kernels.update import POLICIES, SEGMENT
 
@@ -35,10 +35,40 @@ class Update(Caller):
         return f"NaN or Inf in the gradient of {spoiled(self.parameters)}. {origin}"
 
 
-def segments(arrays):
-    """Flat views of at most SEGMENT elements that cover `arrays` in order."""
-    flats = [array.reshape(-1) for array in arrays]
+def runs(columns, keys):
+    """Stretches of parameters whose arrays lie side by side, so that a kernel may take them for one.
+
+    Parameters
+    ----------
+    columns : list of list of ndarray
+        For each kind of array (weights, gradients, ...), one per parameter.
+    keys : list
+        Only parameters with the identical key may share a stretch.
+
+    Returns
+    -------
+    list of (int, int)
+        First and last parameter of each stretch.
+    """
+    found = [[0, 0]] if keys else []
+    for i in range(1, len(keys)):
+        if keys[i] is keys[i - 1] and all(memory.neighbours(column[i - 1], column[i]) for column in columns):
+            found[-1][1] = i
+        else:
+            found.append([i, i])
+    return found
+
+
+def segments(arrays, stretches):
+    """Flat views of at most SEGMENT elements that cover `arrays`, stretch by stretch."""
+    flats = [memory.join(arrays[first], arrays[last]) for first, last in stretches]
     return [flat[i : i + SEGMENT] for flat in flats for i in range(0, flat.size, SEGMENT)]
+
+
+def gradient_segments(parameters):
+    """Segments of the gradients alone."""
+    buffers = [parameter.buffer for parameter in parameters]
+    return segments(buffers, runs([buffers], [None] * len(buffers)))
 
 
 def sizes(pieces):

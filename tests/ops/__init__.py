@@ -1,5 +1,5 @@
 """The declarations of all operations, one file per family of `minidl.functional`."""
 
-from ops import activation, linear
+from ops import activation, linear, loss, softmax
 
-OPS = [*activation.OPS, *linear.OPS]
+OPS = [*activation.OPS, *linear.OPS, *loss.OPS, *softmax.OPS]

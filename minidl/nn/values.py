@@ -1,8 +1,11 @@
-"""Copying a state_dict into a model."""
+"""What is done to the values of a model: loading and converting them."""
 
 from collections import namedtuple
 
 import numpy as np
+
+from minidl.engine import memory
+from minidl.engine.tensor import FLOATS
 
 IncompatibleKeys = namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])
 
@@ -39,3 +42,19 @@ def load(owner, entries, state_dict, strict):
     for tensor, value in fitting.values():
         tensor.array[...] = value
     return IncompatibleKeys(missing, unexpected)
+
+
+def float_dtype(function, dtype):
+    """`dtype` as a NumPy dtype; TypeError if it is not float32 or float64."""
+    dtype = np.dtype(dtype)
+    if dtype not in FLOATS:
+        raise TypeError(f"{function}: dtype: got {dtype}, expected float32 or float64")
+    return dtype
+
+
+def convert(tensor, dtype):
+    """Give a leaf the memory that a new tensor of its kind would have, with the same values."""
+    fresh = type(tensor)(memory.copy(tensor.array.astype(dtype)))
+    if tensor.has_grad():
+        fresh.gradient_buffer()[...] = tensor.buffer
+    tensor.array, tensor.buffer = fresh.array, fresh.buffer
