@@ -28,7 +28,6 @@ __all__ = [
     "load",
     "manual_seed",
     "nn",
-    "nn",
     "no_grad",
     "optim",
     "record",

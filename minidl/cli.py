@@ -95,9 +95,9 @@ def main(argv=None):
         Exit status: 0, 1 where something was wrong with files or data, 130 after Ctrl-C. Wrong options exit with 2.
     """
     args = make_parser().parse_args(argv)
-    from minidl import commands
-
     try:
+        from minidl import commands
+
         minidl.set_num_threads(args.threads)
         return getattr(commands, args.command)(args) or 0
     except KeyboardInterrupt:

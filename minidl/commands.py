@@ -20,6 +20,7 @@ from minidl.train.plot import plot_curves
 from minidl.train.run import CURVES, METRICS, load_run, mlp, save_run
 
 VALIDATION = 0.1  # of the training data, to draw curves from: the test data are looked at once, at the end
+LEARNING_RATES = {"sgd": 0.05, "adam": 0.002, "adamw": 0.002}
 DECAY = 0.95  # of the learning rate, per epoch
 
 
@@ -28,6 +29,7 @@ def train(args):
     serialize.require_package("train")  # rather than after the training
     folder = make_folder(args.out)
     minidl.manual_seed(args.seed)
+    args.lr = args.lr or LEARNING_RATES[args.optimizer]
     training, validation = random_split(digits(), [1 - VALIDATION, VALIDATION], seed=args.seed)
     test = digits(train=False)
     sizes = [64, *args.hidden, 10]
@@ -73,9 +75,9 @@ def make_folder(out):
 def make_optimizer(args, model):
     """The optimizer that was asked for."""
     if args.optimizer == "sgd":
-        return optim.SGD(model.parameters(), lr=args.lr or 0.05, momentum=0.9)
+        return optim.SGD(model.parameters(), lr=args.lr, momentum=0.9)
     kind = {"adam": optim.Adam, "adamw": optim.AdamW}[args.optimizer]
-    return kind(model.parameters(), lr=args.lr or 2e-3)
+    return kind(model.parameters(), lr=args.lr)
 
 
 def draw(history, folder):

@@ -47,6 +47,10 @@ class TensorDataset(Dataset):
     ----------
     *tensors : Tensor or ndarray, each of shape (N, ...)
         Fitting arrays are shared, not copied. Usually inputs and targets.
+
+    Attributes
+    ----------
+    tensors : tuple of ndarray
     """
 
     def __init__(self, *tensors):

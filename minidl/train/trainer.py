@@ -24,13 +24,15 @@ class Trainer:
     ----------
     model : Module
     optimizer : Optimizer
-        Over the model's parameters.
+        Over the model's parameters; None where only `evaluate` and `predict` are wanted.
     loss : callable
         ``loss(output, target)`` gives a scalar tensor.
     metrics : dict of str to callable, optional
         ``metric(output, target)`` gets arrays and gives the mean over the batch; by default the accuracy.
     clip_norm : float, optional
         Largest allowed norm of all gradients together.
+
+    The steps are recorded with these settings: for others make another Trainer, of the same model if need be.
 
     Examples
     --------
