@@ -31,7 +31,9 @@ class BuildKernels(build_ext):
 
     def build_extensions(self):
         if not self.compiles([]):
-            sys.exit("minidl: no working C compiler found; install gcc (Debian/Ubuntu: apt install gcc python3-dev) and try again.")
+            sys.exit(
+                "minidl: no working C compiler found; install gcc (Debian/Ubuntu: apt install gcc python3-dev) and try again."
+            )
         march = [flag for flag in [f"-march={MARCH}"] if self.compiles([flag])]
         if not march and "MINIDL_MARCH" in os.environ:
             sys.exit(f"minidl: the C compiler does not know MINIDL_MARCH={MARCH}.")
@@ -62,7 +64,10 @@ def extensions():
             ".".join(source.with_suffix("").parts),
             [str(source)],
             include_dirs=[np.get_include(), "minidl/kernels"],
-            define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION")],
+            define_macros=[
+                ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+                ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
+            ],
             depends=[str(header) for header in Path("minidl").rglob("*.[hp]*") if header.suffix in (".h", ".pxd")],
         )
 

@@ -7,6 +7,7 @@ from minidl import functional as F
 from minidl.engine import as_array, as_tensor, memory, state
 from minidl.engine.autograd import mark
 from minidl.engine.tensor import DTYPES
+from minidl.functional import inplace
 from minidl.kernels.elementwise import copy
 
 
@@ -53,6 +54,201 @@ class Tensor(engine.Tensor):
         detached.recording = self.recording
         return detached
 
+    # shape
+
+    def reshape(self, *shape):
+        """The same elements in another shape; shares memory."""
+        return F.reshape(self, _dims(shape))
+
+    view = reshape
+
+    def flatten(self, start_dim=0, end_dim=-1):
+        """One dimension instead of those from `start_dim` to `end_dim`."""
+        return F.flatten(self, start_dim, end_dim)
+
+    def squeeze(self, dim=None):
+        """Without the dimensions of size 1."""
+        return F.squeeze(self, dim)
+
+    def unsqueeze(self, dim):
+        """With a dimension of size 1 at `dim`."""
+        return F.unsqueeze(self, dim)
+
+    def transpose(self, dim0, dim1):
+        """With two dimensions exchanged."""
+        return F.transpose(self, dim0, dim1)
+
+    def t(self):
+        """The transpose of a matrix."""
+        return F.t(self)
+
+    @property
+    def T(self):
+        """With the dimensions in reverse order."""
+        return F.permute(self, range(self.ndim - 1, -1, -1))
+
+    @property
+    def mT(self):
+        """With the last two dimensions exchanged."""
+        if self.ndim < 2:
+            raise ValueError(f"mT: got shape {self.shape}, expected at least 2 dimensions")
+        return F.transpose(self, -2, -1)
+
+    def permute(self, *dims):
+        """With the dimensions in another order."""
+        return F.permute(self, _dims(dims))
+
+    def expand(self, *sizes):
+        """Repeated along dimensions of size 1 and new ones."""
+        return F.expand(self, _dims(sizes))
+
+    broadcast_to = expand
+
+    def expand_as(self, other):
+        """Expanded to the shape of `other`."""
+        return F.expand(self, other.shape)
+
+    def repeat(self, *sizes):
+        """Copies one after the other along every dimension."""
+        return F.repeat(self, _dims(sizes))
+
+    def flip(self, *dims):
+        """With the order reversed along `dims`."""
+        return F.flip(self, _dims(dims))
+
+    def split(self, split_size, dim=0):
+        """Pieces of the size, or the sizes, given."""
+        return F.split(self, split_size, dim)
+
+    def chunk(self, chunks, dim=0):
+        """At most `chunks` pieces of equal size."""
+        return F.chunk(self, chunks, dim)
+
+    def unbind(self, dim=0):
+        """The slices along `dim`."""
+        return F.unbind(self, dim)
+
+    def narrow(self, dim, start, length):
+        """`length` elements along `dim` from `start` on."""
+        return F.narrow(self, dim, start, length)
+
+    def clone(self):
+        """A copy through which gradients flow."""
+        return F.clone(self)
+
+    def contiguous(self):
+        """The tensor itself: every tensor is contiguous."""
+        return self
+
+    # indexing
+
+    def __getitem__(self, index):
+        return F.getitem(self, index)
+
+    def __iter__(self):
+        if not self.ndim:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(F.unbind(self))
+
+    def gather(self, dim, index):
+        """The elements at `index` along `dim`."""
+        return F.gather(self, dim, index)
+
+    def index_select(self, dim, index):
+        """The slices at `index` along `dim`."""
+        return F.index_select(self, dim, index)
+
+    def take_along_dim(self, indices, dim=None):
+        """`gather` with broadcasting."""
+        return F.take_along_dim(self, indices, dim)
+
+    def masked_fill(self, mask, value):
+        """`value` where `mask` is true."""
+        return F.masked_fill(self, mask, value)
+
+    def tril(self, diagonal=0):
+        """The lower triangle."""
+        return F.tril(self, diagonal)
+
+    def triu(self, diagonal=0):
+        """The upper triangle."""
+        return F.triu(self, diagonal)
+
+    # products
+
+    def __matmul__(self, other):
+        return F.matmul(self, other)
+
+    def __rmatmul__(self, other):
+        return F.matmul(other, self)
+
+    def matmul(self, other):
+        """Matrix product."""
+        return F.matmul(self, other)
+
+    def mm(self, mat2):
+        """Product of two matrices."""
+        return F.mm(self, mat2)
+
+    def bmm(self, mat2):
+        """Products of two batches of matrices."""
+        return F.bmm(self, mat2)
+
+    def dot(self, other):
+        """Inner product of two vectors."""
+        return F.dot(self, other)
+
+    def outer(self, vec2):
+        """Products of all pairs of elements of two vectors."""
+        return F.outer(self, vec2)
+
+    # in place
+
+    def fill_(self, value):
+        """All elements become `value`."""
+        return inplace.fill_(self, value)
+
+    def zero_(self):
+        """All elements become 0."""
+        return inplace.zero_(self)
+
+    def copy_(self, source):
+        """The elements become those of `source`."""
+        return inplace.copy_(self, source)
+
+    def add_(self, other, alpha=1):
+        """Add alpha * other in place."""
+        return inplace.add_(self, other, alpha)
+
+    def sub_(self, other, alpha=1):
+        """Subtract alpha * other in place."""
+        return inplace.sub_(self, other, alpha)
+
+    def mul_(self, other):
+        """Multiply in place."""
+        return inplace.mul_(self, other)
+    # activations and softmax
+
+    def relu(self):
+        """`functional.relu` of this tensor."""
+        return F.relu(self)
+
+    def sigmoid(self):
+        """`functional.sigmoid` of this tensor."""
+        return F.sigmoid(self)
+
+    def tanh(self):
+        """`functional.tanh` of this tensor."""
+        return F.tanh(self)
+
+    def softmax(self, dim):
+        """`functional.softmax` of this tensor."""
+        return F.softmax(self, dim)
+
+    def log_softmax(self, dim):
+        """`functional.log_softmax` of this tensor."""
+        return F.log_softmax(self, dim)
+
     def __repr__(self):
         values = np.array2string(self.array, separator=", ", prefix="tensor(", threshold=100)
         history = f", node={self.node.name}" if self.node else ", requires_grad=True" if self.requires_grad else ""
@@ -66,6 +262,11 @@ engine.Tensor.public = Tensor
 
 # the parameters of a model lie side by side, and their gradients too
 _weights, _gradients = memory.Arena(), memory.Arena()
+
+
+def _dims(numbers):
+    """``f(2, 3)`` and ``f((2, 3))`` are the same dimensions."""
+    return tuple(numbers[0]) if len(numbers) == 1 and not isinstance(numbers[0], (int, np.integer)) else numbers
 
 
 class Parameter(Tensor):

@@ -66,4 +66,6 @@ def cases(ops):
     """(op, shapes) pairs with readable ids, for ``pytest.mark.parametrize``."""
     import pytest
 
-    return [pytest.param(op, shapes, id=f"{op.name}-{'-'.join(map(str, shapes))}") for op in ops for shapes in op.shapes]
+    return [
+        pytest.param(op, shapes, id=f"{op.name}-{'-'.join(map(str, shapes))}") for op in ops for shapes in op.shapes
+    ]

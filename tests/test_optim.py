@@ -20,7 +20,9 @@ def run(optimizer, parameter, gradients):
     return parameter.numpy()
 
 
-@pytest.mark.parametrize("momentum, dampening, nesterov", [(0, 0, False), (0.9, 0, False), (0.9, 0.3, False), (0.9, 0, True)])
+@pytest.mark.parametrize(
+    "momentum, dampening, nesterov", [(0, 0, False), (0.9, 0, False), (0.9, 0.3, False), (0.9, 0, True)]
+)
 def test_sgd(momentum, dampening, nesterov):
     p, gradients = problem()
     x, v = p.numpy().copy(), 0.0
@@ -85,7 +87,9 @@ def test_groups_have_settings_of_their_own():
     np.testing.assert_allclose(b.numpy(), start - 0.5 * gradients[0])
 
 
-@pytest.mark.parametrize("kind, settings", [(optim.SGD, {"momentum": 0.9}), (optim.Adam, {}), (optim.AdamW, {"amsgrad": True})])
+@pytest.mark.parametrize(
+    "kind, settings", [(optim.SGD, {"momentum": 0.9}), (optim.Adam, {}), (optim.AdamW, {"amsgrad": True})]
+)
 def test_state_dict_goes_on_where_it_stopped(kind, settings):
     whole, gradients = problem(size=7)
     run(kind([whole], lr=0.1, **settings), whole, gradients)

@@ -105,7 +105,11 @@ def test_freezing_a_parameter_makes_another_recording():
     network.w1.requires_grad = True
     step(*batch())
     assert (network.w1.numpy() != before).any()
-    assert [len(recordings) for recordings in step.recordings.values()] == [2]
+    # three: freezing also gave the frozen parameter a clock of its own
+    for frozen in (True, False, True, False):
+        network.w1.requires_grad = not frozen
+        step(*batch())
+    assert [len(recordings) for recordings in step.recordings.values()] == [3]
 
 
 @pytest.mark.parametrize(

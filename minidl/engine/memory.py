@@ -51,7 +51,9 @@ class Arena:
 def neighbours(first, second):
     """Whether `second` follows `first` in one arena, with nothing but zeros between them."""
     return (
-        first.base is second.base and first.base is not None and address(second) == _round_up(address(first) + first.nbytes)
+        first.base is second.base
+        and first.base is not None
+        and address(second) == _round_up(address(first) + first.nbytes)
     )
 
 

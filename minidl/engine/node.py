@@ -88,11 +88,11 @@ class Node(Caller):
 
     def __init__(self):
         super().__init__()
-        self.serial = next(_serial)
         self.freed = False
 
     def apply(self, *inputs):
         """Run the operation on `inputs`; its output, or a tuple of them."""
+        self.serial = next(_serial)  # here: a node may have been made before the nodes of its inputs
         self.inputs = tuple(as_tensor(value) for value in inputs)
         self.tracked = state.grad_enabled and any(x.requires_grad for x in self.inputs)
         self.made, self.pending = [], []

@@ -20,7 +20,9 @@ class Recording(Caller):
     Attributes
     ----------
     tape : Tape
-        The calls in order.
+        The calls in order, behind a check of the flags if there is something to check.
+    calls : list of Call
+        Those that the function made.
     result : object
         What the function returned.
     guards : dict
@@ -28,12 +30,15 @@ class Recording(Caller):
         are looked at when `version.count` has changed, and compared by identity.
     flags : dict
         ``{leaf: value}``: whether a leaf had a gradient when the step began; None where the step itself decides.
+    witness : list or None
+        Gets a copy of what each call left in its outputs.
     """
 
     name = "recorded step"
 
-    def __init__(self, function, arguments):
+    def __init__(self, function, arguments, witness=None):
         super().__init__()
+        self.witness = witness
         feeds = [Tensor.public(memory.copy(argument.array)) for argument in arguments if isinstance(argument, Tensor)]
         self.tape = Tape([feed.array for feed in feeds])
         self.guards, self.flags = {}, {}
@@ -46,11 +51,14 @@ class Recording(Caller):
         finally:
             state.recording = None
         self.version, self.grad_enabled = version.count, state.grad_enabled
+        self.calls = self.tape.calls
         self.check_flags_first()
 
     def append(self, call):
         """Note a call that has just run."""
         self.tape.append(call)
+        if self.witness is not None:
+            self.witness.append(results(call))
 
     def rely_on(self, owner, attribute):
         """Note that the calls assume the present value of an attribute."""
@@ -79,6 +87,7 @@ class Recording(Caller):
             values = [float(value) for value in relied.values()]
             check = Call(expect_flags, [], flags, [len(flags)], values, np.dtype(np.uint8), self, "forward")
             self.tape.insert(0, check)
+            self.calls = self.tape.calls[1:]
 
     def holds(self):
         """Whether what the recording took for granted is still so."""
@@ -87,6 +96,10 @@ class Recording(Caller):
                 return False
             self.version = version.count
         return True
+
+    def flags_hold(self):
+        """Whether the leaves have gradients, or none, as they had when the step was recorded."""
+        return all(value is None or value == leaf.gradient_flag()[0] for leaf, value in self.flags.items())
 
     def replay(self, arrays):
         """Run the tape on `arrays`; False if it does not fit the arguments or the flags."""
@@ -128,17 +141,22 @@ class Step:
         """Replay the recording that fits `args`, or make one."""
         if state.recording is not None:  # a recorded step inside another is simply part of it
             return self.function(*args)
-        arguments = tuple(as_tensor(a) if isinstance(a, (Tensor, np.ndarray, list)) else a for a in args)
-        arrays = tuple(a.array for a in arguments if isinstance(a, Tensor))
-        known = self.recordings.setdefault(key_of(arguments), [])
-        for recording in known:
-            if recording.holds() and recording.replay(arrays):
-                self.last = recording
-                return recording.result
-        recording = Recording(self.function, arguments)
-        known.append(recording)
+        arguments = as_arguments(args)
+        recording = self.known(arguments)
+        if recording is None:
+            recording = Recording(self.function, arguments)
+            self.recordings[key_of(arguments)].append(recording)
+        else:
+            recording.replay(arrays_of(arguments))
         self.last = recording
         return recording.result
+
+    def known(self, arguments):
+        """The recording for arguments of this kind and the present modes and flags, if there is one."""
+        for recording in self.recordings.setdefault(key_of(arguments), []):
+            if recording.holds() and recording.flags_hold():
+                return recording
+        return None
 
     def verify(self, *args):
         """Check that replaying does what the function does now.
@@ -152,19 +170,22 @@ class Step:
         RuntimeError
             That names the first call that differs, or the first whose numbers do.
         """
-        self(*args)
-        recorded = self.last
+        arguments = as_arguments(args)
+        if self.known(arguments) is None:
+            self(*args)
+        recorded = self.known(arguments)
         buffers = recorded.buffers()
         before = [array.copy() for array in buffers]
-        self(*args)
-        replayed = [[array.copy() for array in call.outputs if array is not None] for call in recorded.tape.calls]
-        _restore(buffers, before)
+        replayed, eager = [], []
         try:
-            arguments = tuple(as_tensor(a) if isinstance(a, (Tensor, np.ndarray, list)) else a for a in args)
-            fresh = Recording(self.function, arguments)
-            compare(recorded.tape.calls, replayed, fresh.tape.calls)
+            recorded.tape.feed(arrays_of(arguments))
+            for call in recorded.calls:
+                call.run()
+                replayed.append(results(call))
+            restore(buffers, before)
+            compare(recorded.calls, replayed, Recording(self.function, arguments, eager).calls, eager)
         finally:
-            _restore(buffers, before)
+            restore(buffers, before)
 
 
 def record(function):
@@ -193,26 +214,40 @@ def record(function):
     return Step(function)
 
 
+def as_arguments(args):
+    """`args` with everything that can be fed to a tape as a tensor."""
+    return tuple(as_tensor(a) if isinstance(a, (Tensor, np.ndarray, list)) else a for a in args)
+
+
+def arrays_of(arguments):
+    """What is fed to a tape."""
+    return tuple(a.array for a in arguments if isinstance(a, Tensor))
+
+
 def key_of(arguments):
     """What makes two calls of a step the same kind."""
     described = tuple((a.shape, a.dtype.str) if isinstance(a, Tensor) else a for a in arguments)
     return (state.grad_enabled, described)
 
 
-def compare(recorded, replayed, fresh):
-    """RuntimeError at the first difference between two lists of calls."""
-    hint = "the function does not do the same at every call; a value read at recording time may have changed"
-    for i, (old, new) in enumerate(zip(recorded, fresh, strict=False)):
-        if repr(old) != repr(new) or old.sizes != new.sizes:
-            raise RuntimeError(f"verify: call {i} was recorded as [{old}], but is now [{new}]; {hint}")
-        now = [array for array in new.outputs if array is not None]
-        for then, array in zip(replayed[i], now, strict=True):
-            if then.tobytes() != array.tobytes():
-                raise RuntimeError(f"verify: call {i} [{old}] left other numbers in replay than in eager; {hint}")
-    if len(recorded) != len(fresh):
-        raise RuntimeError(f"verify: {len(recorded)} calls were recorded, but now there are {len(fresh)}; {hint}")
+def results(call):
+    """Copies of what a call has just left in its outputs."""
+    return [array.copy() for array in call.outputs if array is not None]
 
 
-def _restore(buffers, values):
+def restore(buffers, values):
+    """Put saved values back."""
     for array, value in zip(buffers, values, strict=True):
         array[...] = value
+
+
+def compare(recorded, replayed, fresh, eager):
+    """RuntimeError at the first difference between two lists of calls and their results."""
+    hint = "the function does not do the same at every call; a value read at recording time may have changed"
+    for i, (old, new, one, other) in enumerate(zip(recorded, fresh, replayed, eager, strict=False)):
+        if repr(old) != repr(new) or old.sizes != new.sizes:
+            raise RuntimeError(f"verify: call {i} was recorded as [{old}], but is now [{new}]; {hint}")
+        if any(then.tobytes() != now.tobytes() for then, now in zip(one, other, strict=True)):
+            raise RuntimeError(f"verify: call {i} [{old}] left other numbers in replay than in eager; {hint}")
+    if len(recorded) != len(fresh):
+        raise RuntimeError(f"verify: {len(recorded)} calls were recorded, but now there are {len(fresh)}; {hint}")

@@ -2,9 +2,9 @@
 
 from math import prod
 
-from minidl.engine import Node, as_tensor
-from minidl.engine import memory
+from minidl.engine import Node, memory
 from minidl.functional import _backward as B
+from minidl.kernels import activation
 from minidl.kernels import softmax as K
 
 
@@ -35,6 +35,20 @@ class Softmax(Node):
 
     def backward(self, dy):
         self.call(B.softmax.softmax, [self.grad()], [dy, self.y], self.sizes)
+
+
+class Softmin(Softmax):
+    """y = softmax(-x);  dx = -y (dy - sum of y dy)."""
+
+    def forward(self, x):
+        opposite = memory.empty(x.shape, x.dtype)
+        self.call(activation.neg, [opposite], [x], [opposite.size])
+        return super().forward(opposite)
+
+    def backward(self, dy):
+        dx = self.grad()
+        self.call(B.softmax.softmax, [dx], [dy, self.y], self.sizes)
+        self.call(activation.neg, [dx], [dx], [dx.size])
 
 
 class LogSoftmax(Node):
@@ -105,4 +119,4 @@ def softmin(input, dim):
     -------
     Tensor of the same shape
     """
-    return Softmax(dim).apply(-as_tensor(input))
+    return Softmin(dim).apply(input)

@@ -5,6 +5,7 @@ result itself where nothing is reduced; else y is their sum (divided by the norm
 """
 
 from cython.parallel cimport prange
+from libc.math cimport fabs
 from libc.stdint cimport int64_t
 
 from minidl.kernels cimport vmath
@@ -133,9 +134,10 @@ cdef int _smooth_labels(real **p, const Py_ssize_t *n, const double *a) noexcept
         q = p[0] + i // n[2] * n[1] * n[2] + i % n[2]
         for c in range(n[1]):
             w = (1. if p[2] == NULL else p[2][c]) / norm
-            q[c * n[2]] = <real>(w * (a[1] / n[1] + (1 - a[1] if c == target[i] else 0.)))
             if target[i] == ignored:
-                q[c * n[2]] = 0
+                q[c * n[2]] = <real>(w * 0)  # NaN where all targets are ignored: the mean over nothing
+            else:
+                q[c * n[2]] = <real>(w * (a[1] / n[1] + (1 - a[1] if c == target[i] else 0.)))
     return OK
 
 
@@ -159,7 +161,7 @@ cdef void soft_cross_entropy_block(
     cdef Block block = block_of(grid, i)
     cdef real shift[WIDTH]
     cdef real total[WIDTH]
-    cdef real log_total, mass
+    cdef real log_total, loss, mass, size
     cdef Py_ssize_t j, k, at
     x += block.offset
     q += block.offset
@@ -167,17 +169,16 @@ cdef void soft_cross_entropy_block(
     exp_block(e + block.offset, shift, total, x, &block, grid.K)
     for j in range(block.width):
         log_total = vmath.log(total[j])
-        mass = 0
-        losses[block.first + j] = 0
+        mass = size = loss = 0
         for k in range(grid.K):
             at = k * block.stride_k + j * block.stride_j
             log_p[at] = (x[at] - shift[j]) - log_total
-            mass = mass + q[at]
-            # an ignored position has no mass: not even an infinite logit counts there
-            losses[block.first + j] -= q[at] * log_p[at]
-        if mass == 0:
-            losses[block.first + j] = 0
-        pull[block.first + j] = mass / total[j]
+            mass += q[at]
+            size += <real>fabs(q[at])
+            loss -= q[at] * log_p[at]
+        # an ignored position has q = 0: nothing counts there, not even an infinite logit
+        losses[block.first + j] = loss if size != 0 else 0
+        pull[block.first + j] = mass / total[j] if size != 0 else 0
 
 
 cdef int _soft_cross_entropy(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:

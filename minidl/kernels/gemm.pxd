@@ -1,10 +1,9 @@
 from minidl.kernels.kernel cimport real
 
-cdef extern from "microkernel.h" nogil:
-    # What a product does to every element at the end; RELU keeps NaN.
-    ctypedef enum activation_t:
-        NONE
-        RELU
+# What a product does to every element at the end; RELU keeps NaN.
+cdef enum:
+    NONE
+    RELU
 
 # c[M, N] = activation((c if accumulate else 0) + op(a) op(b) + bias[N])
 #

@@ -16,10 +16,10 @@ cdef extern from "microkernel.h" nogil:
     void *scratch()
     void tile_float(
         int rows, float *c, Py_ssize_t ldc, const float *a, Py_ssize_t row, Py_ssize_t step, const float *b,
-        Py_ssize_t ldb, Py_ssize_t depth, int width, bint accumulate, const float *bias, int activation)
+        Py_ssize_t ldb, Py_ssize_t depth, int width, bint accumulate, const float *bias, bint relu)
     void tile_double(
         int rows, double *c, Py_ssize_t ldc, const double *a, Py_ssize_t row, Py_ssize_t step, const double *b,
-        Py_ssize_t ldb, Py_ssize_t depth, int width, bint accumulate, const double *bias, int activation)
+        Py_ssize_t ldb, Py_ssize_t depth, int width, bint accumulate, const double *bias, bint relu)
     void pack_copy_float(float *to, Py_ssize_t ldt, const float *x, Py_ssize_t ldx, int count, Py_ssize_t depth)
     void pack_copy_double(double *to, Py_ssize_t ldt, const double *x, Py_ssize_t ldx, int count, Py_ssize_t depth)
     void pack_transposed_float(float *to, Py_ssize_t ldt, const float *x, Py_ssize_t ldx, int count, Py_ssize_t depth)
@@ -28,7 +28,7 @@ cdef extern from "microkernel.h" nogil:
 
 cdef enum:
     DEPTH = 256  # of a block of K: a panel of B takes 32 KB of the L1 cache
-    A_BYTES = 1 << 19  # packed A and B stay in the L2 cache together
+    A_BYTES = 1 << 19  # packed A and B stay in the L2 cache together; whole tiles of A leave room for pack's last vector
     B_BYTES = 1 << 20
     SERIAL = 150000  # multiplications below which a parallel region costs more than it saves
     PACKING = 16  # cost of packing an element, in multiplications
@@ -45,17 +45,19 @@ cdef inline Py_ssize_t ceildiv(Py_ssize_t x, Py_ssize_t y) noexcept nogil:
 
 cdef inline Py_ssize_t share(Py_ssize_t size, Py_ssize_t limit, Py_ssize_t unit) noexcept nogil:
     """Length of the equal parts, multiples of unit, none above limit (itself a multiple), that size is cut into."""
-    return max(ceildiv(ceildiv(size, max(ceildiv(size, limit), 1)), unit), 1) * unit
+    if size > limit:
+        size = ceildiv(size, ceildiv(size, limit))
+    return ceildiv(size, unit) * unit
 
 
 cdef inline void tile(
     Py_ssize_t rows, real *c, Py_ssize_t ldc, const real *a, Py_ssize_t row, Py_ssize_t step, const real *b,
-    Py_ssize_t ldb, Py_ssize_t depth, Py_ssize_t width, bint accumulate, const real *bias, int activation,
+    Py_ssize_t ldb, Py_ssize_t depth, Py_ssize_t width, bint accumulate, const real *bias, bint relu,
 ) noexcept nogil:
     if real is float:
-        tile_float(<int>rows, c, ldc, a, row, step, b, ldb, depth, <int>width, accumulate, bias, activation)
+        tile_float(<int>rows, c, ldc, a, row, step, b, ldb, depth, <int>width, accumulate, bias, relu)
     else:
-        tile_double(<int>rows, c, ldc, a, row, step, b, ldb, depth, <int>width, accumulate, bias, activation)
+        tile_double(<int>rows, c, ldc, a, row, step, b, ldb, depth, <int>width, accumulate, bias, relu)
 
 
 cdef inline void pack_vector(
@@ -74,51 +76,35 @@ cdef inline void pack_vector(
 
 
 cdef void pack(
-    real *to, const real *x, Py_ssize_t ldx, Py_ssize_t count, Py_ssize_t depth, bint transposed, Py_ssize_t panel,
-    Py_ssize_t unit,
+    real *to, Py_ssize_t ldt, const real *x, Py_ssize_t ldx, Py_ssize_t count, Py_ssize_t depth, bint transposed,
 ) noexcept nogil:
-    """x[count, depth] if transposed, else x[depth, count], into panels that are [depth, panel] each.
+    """to[k, i] = x[i, k] if transposed else x[k, i], for i < count.
 
-    The last panel is as narrow as multiples of unit allow. Whole vectors are written, from the last of a panel to its
-    first and panel after panel, so that each overwrites what the one before it wrote too far.
+    Whole vectors are written, the last first: each overwrites what the one after it wrote too far.
     """
-    cdef Py_ssize_t i, j, s, t, part, width = lanes(x)
-    for s in range(ceildiv(count, panel)):
-        i = s * panel
-        part = min(panel, count - i)
-        for t in range(ceildiv(part, width)):
-            j = (ceildiv(part, width) - 1 - t) * width
-            pack_vector(to + i * depth + j, ceildiv(part, unit) * unit, x + (i + j) * (ldx if transposed else 1), ldx,
-                        <int>min(width, part - j), depth, transposed)
+    cdef Py_ssize_t width = lanes(x), i = (count - 1) // width * width
+    while i >= 0:
+        pack_vector(to + i, ldt, x + i * (ldx if transposed else 1), ldx, <int>min(width, count - i), depth, transposed)
+        i -= width
 
 
-cdef void block(
-    real *c, Py_ssize_t ldc, const real *a, Py_ssize_t row, Py_ssize_t step, bint packed_a, const real *b,
-    Py_ssize_t ldb, bint packed_b, Py_ssize_t M, Py_ssize_t N, Py_ssize_t depth, bint accumulate, const real *bias,
-    int activation,
+cdef void column(
+    real *c, Py_ssize_t ldc, const real *a, Py_ssize_t lda, bint trans_a, real *packed_a, bint fresh, const real *b,
+    Py_ssize_t ldb, Py_ssize_t M, Py_ssize_t width, Py_ssize_t depth, bint accumulate, const real *bias, bint relu,
 ) noexcept nogil:
-    """The product of blocks of a and b that the caches hold: one panel of b after the other, tile by tile."""
+    """A column of tiles; a goes through packed_a unless it is NULL, and fills it if fresh."""
     cdef:
-        Py_ssize_t i, j, s, t, m, n
-        Py_ssize_t height = share(M, TILE_ROWS, 1), width = TILE_VECTORS * lanes(a)
-        const real *panel
-    for s in range(ceildiv(N, width)):
-        j = s * width
-        n = min(width, N - j)
-        if packed_b:
-            panel = b + j * depth
-            ldb = ceildiv(n, lanes(a)) * lanes(a)
+        Py_ssize_t i = 0, m, row = 1 if trans_a else lda, step = lda if trans_a else 1
+        Py_ssize_t height = share(M, TILE_ROWS, 1)
+    while i < M:
+        m = min(height, M - i)
+        if packed_a == NULL:
+            tile(m, c + i * ldc, ldc, a + i * row, row, step, b, ldb, depth, width, accumulate, bias, relu)
         else:
-            panel = b + j
-        for t in range(ceildiv(M, height)):
-            i = t * height
-            m = min(height, M - i)
-            if packed_a:
-                tile(m, c + i * ldc + j, ldc, a + i * depth, 1, m, panel, ldb, depth, n, accumulate,
-                     bias + j if bias != NULL else NULL, activation)
-            else:
-                tile(m, c + i * ldc + j, ldc, a + i * row, row, step, panel, ldb, depth, n, accumulate,
-                     bias + j if bias != NULL else NULL, activation)
+            if fresh:
+                pack(packed_a + i * depth, m, a + i * row, lda, m, depth, not trans_a)
+            tile(m, c + i * ldc, ldc, packed_a + i * depth, 1, m, b, ldb, depth, width, accumulate, bias, relu)
+        i += height
 
 
 cdef void gemm_serial(
@@ -126,39 +112,44 @@ cdef void gemm_serial(
     Py_ssize_t lda, Py_ssize_t ldb, Py_ssize_t ldc, bint accumulate, const real *bias, int activation,
 ) noexcept nogil:
     cdef:
-        Py_ssize_t i, j, k, s, t, u, m, n, d
-        Py_ssize_t row = 1 if trans_a else lda, step = lda if trans_a else 1
         Py_ssize_t size = sizeof(real), panel = TILE_VECTORS * lanes(a)
-        Py_ssize_t depth = share(K, DEPTH, 16)
         Py_ssize_t height = share(M, A_BYTES // (DEPTH * size * TILE_ROWS) * TILE_ROWS, TILE_ROWS)
         Py_ssize_t width = share(N, B_BYTES // (DEPTH * size), panel)
+        Py_ssize_t depth = max(share(K, DEPTH, 16), 1)
         # Rows a multiple of a page apart share few cache sets, so then packing pays at less reuse.
         bint pack_a = N >= 16 * panel or (trans_a and lda * size % PAGE == 0 and N >= 4 * panel)
         bint pack_b = trans_b or M >= 16 * TILE_ROWS or (ldb * size % PAGE == 0 and M >= 4 * TILE_ROWS)
         real *packed_a = <real *>scratch()
         real *packed_b = packed_a + A_BYTES // size
-        const real *a_block
-        const real *b_block
-    for s in range(ceildiv(N, width)):
-        j = s * width
-        n = min(width, N - j)
-        for t in range(max(ceildiv(K, depth), 1)):  # once without K, for the zeros or the bias
-            k = t * depth
+        real *to = packed_b
+        const real *b_panel
+        Py_ssize_t i, j, k, first = 0, d, n
+        bint last
+    while first < N:
+        k = 0
+        while k == 0 or k < K:  # without K once, for the zeros or the bias
             d = min(depth, K - k)
-            b_block = b + (j * ldb + k if trans_b else k * ldb + j)
-            if pack_b:
-                pack(packed_b, b_block, ldb, n, d, trans_b, panel, lanes(a))
-                b_block = packed_b
-            for u in range(ceildiv(M, height)):
-                i = u * height
-                m = min(height, M - i)
-                a_block = a + i * row + k * step
-                if pack_a:
-                    pack(packed_a, a_block, lda, m, d, not trans_a, share(m, TILE_ROWS, 1), 1)
-                    a_block = packed_a
-                block(c + i * ldc + j, ldc, a_block, row, step, pack_a, b_block, ldb, pack_b, m, n, d,
-                      accumulate or k > 0, bias + j if bias != NULL and k + d == K else NULL,
-                      activation if k + d == K else NONE)
+            last = k + d == K
+            i = 0
+            while i < M:
+                j = first
+                while j < min(first + width, N):
+                    n = min(panel, N - j)
+                    b_panel = b + (j * ldb + k if trans_b else k * ldb + j)
+                    if pack_b:
+                        if height < M:  # otherwise each panel takes the place of the one before, in the L1 cache
+                            to = packed_b + (j - first) * d
+                        if i == 0:
+                            pack(to, panel, b_panel, ldb, n, d, trans_b)
+                        b_panel = to
+                    column(c + i * ldc + j, ldc, a + (i if trans_a else i * lda) + (k * lda if trans_a else k), lda,
+                           trans_a, packed_a if pack_a else NULL, j == first, b_panel, panel if pack_b else ldb,
+                           min(height, M - i), n, d, accumulate or k > 0, bias + j if last and bias != NULL else NULL,
+                           last and activation == RELU)
+                    j += panel
+                i += height
+            k += depth
+        first += width
 
 
 cdef void gemm(

@@ -23,9 +23,7 @@
 #endif
 #define TILE_VECTORS 2
 
-enum { NONE, RELU };
-
-/* Packed panels of the thread that asks; the loader makes it when a thread first needs it, and frees it with the thread. */
+/* Packed panels of the calling thread. The loader makes it when a thread first needs it and frees it with the thread. */
 #define SCRATCH_BYTES (3 << 19)
 static _Thread_local _Alignas(64) char thread_scratch[SCRATCH_BYTES];
 static inline void *scratch(void) { return thread_scratch; }
@@ -89,11 +87,12 @@ INLINE void NAME(store)(REAL *p, mask m, vector x) {
 }
 #endif
 
-/* c[rows, width] = (c +) a b (+ bias), activated; width fills all vectors but, when `ragged`, the last.
+/* c[rows, width] = (c +) a b (+ bias), then relu; a[i, k] is at i * row + k * step; width fills all vectors but, when
+ * ragged, the last.
  * rows, vectors and ragged are constants at every call, so that all loops unroll and acc lives in registers. */
 INLINE void NAME(unrolled)(const int rows, const int vectors, const int ragged, REAL *c, ptrdiff_t ldc, const REAL *a,
                            ptrdiff_t row, ptrdiff_t step, const REAL *b, ptrdiff_t ldb, ptrdiff_t depth, int width,
-                           int accumulate, const REAL *bias, int activation) {
+                           int accumulate, const REAL *bias, int relu) {
     const int last = vectors - 1;
     const mask m = NAME(first)(width - last * LANES);
     vector acc[TILE_ROWS][TILE_VECTORS];
@@ -130,7 +129,7 @@ INLINE void NAME(unrolled)(const int rows, const int vectors, const int ragged, 
             UNROLL for (int i = 0; i < rows; i++) acc[i][v] += x;
         }
     }
-    if (activation == RELU) {
+    if (relu) {
         UNROLL for (int i = 0; i < rows; i++) {
             UNROLL for (int v = 0; v < vectors; v++) {
                 /* Clears what is below zero; NaN is not, and stays. */
@@ -149,9 +148,9 @@ INLINE void NAME(unrolled)(const int rows, const int vectors, const int ragged, 
 }
 
 static void NAME(tile)(int rows, REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_t row, ptrdiff_t step, const REAL *b,
-                       ptrdiff_t ldb, ptrdiff_t depth, int width, int accumulate, const REAL *bias, int activation) {
+                       ptrdiff_t ldb, ptrdiff_t depth, int width, int accumulate, const REAL *bias, int relu) {
 #define CASE(rows, vectors, ragged) \
-    NAME(unrolled)(rows, vectors, ragged, c, ldc, a, row, step, b, ldb, depth, width, accumulate, bias, activation)
+    NAME(unrolled)(rows, vectors, ragged, c, ldc, a, row, step, b, ldb, depth, width, accumulate, bias, relu)
 #define ROWS(count) \
     case count: \
         if (width == 2 * LANES) CASE(count, 2, 0); \
@@ -169,18 +168,21 @@ static void NAME(tile)(int rows, REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_
 #undef CASE
 }
 
-/* to[k, i] = from[i, k] for count <= LANES rows i. Whole vectors are written, up to LANES - 1 elements beyond the end. */
-static void NAME(pack_transposed)(REAL *to, ptrdiff_t ldt, const REAL *from, ptrdiff_t ldf, int count, ptrdiff_t depth) {
+/* to[k, i] = from[i, k] for count <= LANES rows i. Whole vectors are written: the last row fills them up. */
+static void NAME(pack_transposed)(REAL *to, ptrdiff_t ldt, const REAL *from, ptrdiff_t ldf, int count,
+                                  ptrdiff_t depth) {
+    const REAL *rows[LANES];
     integers low, high;
     UNROLL for (int i = 0; i < LANES; i++) {
         low[i] = i / 2 + i % 2 * LANES;
         high[i] = low[i] + LANES / 2;
+        rows[i] = from + (i < count ? i : count - 1) * ldf;
     }
     for (ptrdiff_t k = 0; k < depth; k += LANES) {
         const int steps = depth - k < LANES ? (int)(depth - k) : LANES;
         const mask m = NAME(first)(steps);
         vector x[LANES], y[LANES];
-        UNROLL for (int i = 0; i < LANES; i++) x[i] = i < count ? NAME(load)(from + i * ldf + k, m) : (vector){0};
+        UNROLL for (int i = 0; i < LANES; i++) x[i] = NAME(load)(rows[i] + k, m);
         /* log2(LANES) perfect shuffles of all rows transpose the square. */
         UNROLL for (int pass = 1; pass < LANES; pass *= 2) {
             UNROLL for (int i = 0; i < LANES / 2; i++) {

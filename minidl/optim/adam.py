@@ -80,6 +80,4 @@ class AdamW(Adam):
         maximize=False,
         on_nonfinite="raise",
     ):
-        super().__init__(
-            params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, on_nonfinite=on_nonfinite
-        )
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize, on_nonfinite=on_nonfinite)

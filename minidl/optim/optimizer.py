@@ -173,7 +173,7 @@ class Optimizer(Update):
         """State of parameters that are about to be updated together, zeros on first use."""
         clock = np.zeros(3)
         for parameter in parameters:
-            state = self.state.setdefault(parameter, ParameterState(clock))
+            self.state.setdefault(parameter, ParameterState(clock))
         for name in self.buffers_of(group):
             for parameter in parameters:
                 buffers = self.state[parameter].buffers
@@ -184,13 +184,11 @@ class Optimizer(Update):
         return states
 
     def part_clocks(self, states):
-        """Give clocks of their own to those that part from parameters with whom they have shared one."""
-        together = {id(state) for state in states}
-        shared = {id(state.clock) for state in self.state.values() if id(state) not in together}
-        fresh = {key: next(s.clock for s in states if id(s.clock) == key).copy() for key in shared & {id(s.clock) for s in states}}
-        for state in states:
-            if id(state.clock) in fresh:
-                state.clock = fresh[id(state.clock)]
+        """Give `states` a clock of their own where they have shared one with parameters that stay behind."""
+        staying = {id(kept.clock) for kept in set(self.state.values()).difference(states)}
+        fresh = {id(kept.clock): kept.clock.copy() for kept in states if id(kept.clock) in staying}
+        for kept in states:
+            kept.clock = fresh.get(id(kept.clock), kept.clock)
         version.count += bool(fresh)
 
     def buffers_of(self, group):

@@ -56,7 +56,9 @@ def nll(log_p, target, weight=None, ignore_index=-100, reduction="mean", label_s
     q = (1 - label_smoothing) * onehot + label_smoothing / C * np.expand_dims(counts, axis)
     losses = -(q * along_classes(weight, log_p.ndim) * log_p).sum(axis)
     norm = (weight[safe] * counts).sum()
-    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / norm if reduction == "mean" else None}[reduction]
+    return {"none": losses, "sum": losses.sum(), "mean": losses.sum() / norm if reduction == "mean" else None}[
+        reduction
+    ]
 
 
 def soft_nll(log_p, target, weight=None, reduction="mean", label_smoothing=0.0):
@@ -84,7 +86,9 @@ def class_ops(name, ours, reference, theirs, weighted=False, ignored=None, **opt
             lambda x, reduction=reduction: ours(x, reduction=reduction, **arguments(x, np.asarray)),
             lambda x, reduction=reduction: reference(x, reduction=reduction, **arguments(x, np.asarray)),
             CLASSES if reduction == "mean" else CLASSES + EMPTY,
-            torch=lambda x, reduction=reduction: theirs(x, reduction=reduction, **arguments(x, lambda a: as_torch(a, x))),
+            torch=lambda x, reduction=reduction: theirs(
+                x, reduction=reduction, **arguments(x, lambda a: as_torch(a, x))
+            ),
         )
 
 
@@ -203,17 +207,26 @@ pointwise("huber_loss", F.huber_loss, huber, [apart, far])
 pointwise("huber_loss", F.huber_loss, huber, [apart, far], "-delta", {"delta": 0.5})
 pointwise("smooth_l1_loss", F.smooth_l1_loss, lambda x, t, beta=1.0: huber(x, t, beta) / beta, [apart, far])
 pointwise(
-    "smooth_l1_loss", F.smooth_l1_loss, lambda x, t, beta: huber(x, t, beta) / beta, [apart, far], "-beta", {"beta": 0.5}
+    "smooth_l1_loss",
+    F.smooth_l1_loss,
+    lambda x, t, beta: huber(x, t, beta) / beta,
+    [apart, far],
+    "-beta",
+    {"beta": 0.5},
 )
 pointwise("smooth_l1_loss", F.smooth_l1_loss, lambda x, t, beta: np.abs(x - t), [apart, far], "-beta0", {"beta": 0.0})
 
 WEIGHTED = [((3, 4),) * 2, ((1, 4),) * 2, ((2, 3, 4),) * 2]
 ROW = np.linspace(0.5, 2, 4)
 COLUMN = np.linspace(0.5, 2, 3).reshape(3, 1)
-BCE = lambda x, t, weight=1.0: -weight * (t * np.log(x) + (1 - t) * np.log(1 - x))  # noqa: E731
 
-pointwise("binary_cross_entropy", F.binary_cross_entropy, BCE, between)
-pointwise("binary_cross_entropy", F.binary_cross_entropy, BCE, between, "-row", {"weight": ROW}, shapes=WEIGHTED)
+
+def bce(x, t, weight=1.0):
+    return -weight * (t * np.log(x) + (1 - t) * np.log(1 - x))
+
+
+pointwise("binary_cross_entropy", F.binary_cross_entropy, bce, between)
+pointwise("binary_cross_entropy", F.binary_cross_entropy, bce, between, "-row", {"weight": ROW}, shapes=WEIGHTED)
 LOGITS = "binary_cross_entropy_with_logits"
 pointwise(LOGITS, F.binary_cross_entropy_with_logits, with_logits, [normal, between])
 for label, options in (
@@ -225,7 +238,14 @@ for label, options in (
     pointwise(LOGITS, F.binary_cross_entropy_with_logits, with_logits, [normal, between], label, options, shapes=shapes)
 
 DIVERGENCE = [shapes for shapes in SAME if shapes[0]]
-pointwise("kl_div", F.kl_div, lambda x, t: t * (np.log(t) - x), [normal, positive], shapes=DIVERGENCE, reductions=["batchmean"])
+pointwise(
+    "kl_div",
+    F.kl_div,
+    lambda x, t: t * (np.log(t) - x),
+    [normal, positive],
+    shapes=DIVERGENCE,
+    reductions=["batchmean"],
+)
 pointwise(
     "kl_div", F.kl_div, lambda x, t, log_target: np.exp(t) * (t - x), normal, "-log", {"log_target": True},
     shapes=DIVERGENCE, reductions=["batchmean"],

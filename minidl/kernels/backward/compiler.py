@@ -23,7 +23,6 @@ import threading
 import time
 
 import numba
-import numpy as np
 from numba import types
 from numba.extending import intrinsic
 

@@ -1,0 +1,88 @@
+"""Operations that change a tensor in place: copy_, zero_, fill_, add_, sub_, mul_.
+
+They are calls like all others, so a recorded step repeats them. Autograd does not see them: they are allowed on leaves
+under `no_grad`, and on tensors that no graph holds.
+"""
+
+from minidl.engine import Caller, Tensor, as_array, as_tensor, no_grad, state
+from minidl.functional.shape import expand
+from minidl.kernels import inplace as K
+from minidl.kernels.elementwise import copy, fill
+
+
+class InPlace(Caller):
+    """One change of `tensor`."""
+
+    def __init__(self, name, tensor):
+        super().__init__()
+        self.operation = name
+        if tensor.node is not None:
+            raise RuntimeError(
+                f"{name}: the tensor was made by {tensor.node}, and backward needs that; use a copy, or detach()"
+            )
+        if tensor.requires_grad and state.grad_enabled:
+            raise RuntimeError(f"{name}: a leaf that requires a gradient can only be changed in place under no_grad()")
+        self.tensor = tensor
+
+    name = property(lambda self: self.operation)
+
+    def run(self, kernel, inputs=(), sizes=(), scalars=()):
+        """Make the call; the tensor."""
+        x = self.tensor
+        self.call(kernel, [x], inputs, [x.array.size, *sizes], scalars)
+        if state.recording is not None:
+            x.recording = state.recording
+        return x
+
+    def operand(self, value):
+        """`value` as a tensor of the dtype and shape of the target, or with one element."""
+        x = self.tensor
+        value = value if isinstance(value, Tensor) else as_tensor(as_array(value, x.dtype))
+        if value.dtype != x.dtype:
+            raise TypeError(f"{self.name}: got a {value.dtype} tensor, expected {x.dtype}")
+        if value.array.size == 1 and value.ndim <= x.ndim:
+            return value
+        try:
+            with no_grad():
+                return expand(value, x.shape)
+        except ValueError:
+            raise ValueError(f"{self.name}: got shape {value.shape}, which does not expand to {x.shape}") from None
+
+
+def fill_(tensor, value):
+    """All elements become `value`."""
+    return InPlace("fill_", tensor).run(fill, scalars=[float(value)])
+
+
+def zero_(tensor):
+    """All elements become 0."""
+    return InPlace("zero_", tensor).run(fill, scalars=[0.0])
+
+
+def copy_(tensor, source):
+    """The elements become those of `source`, which broadcasts."""
+    change = InPlace("copy_", tensor)
+    source = change.operand(source)
+    if source.shape != tensor.shape:
+        with no_grad():
+            source = expand(source, tensor.shape)
+    return change.run(copy, [source])
+
+
+def add_(tensor, other, alpha=1):
+    """tensor += alpha * other, which broadcasts."""
+    change = InPlace("add_", tensor)
+    other = change.operand(other)
+    return change.run(K.add, [other], [other.array.size != 1], [alpha])
+
+
+def sub_(tensor, other, alpha=1):
+    """tensor -= alpha * other, which broadcasts."""
+    return add_(tensor, other, -alpha)
+
+
+def mul_(tensor, other):
+    """tensor *= other, which broadcasts."""
+    change = InPlace("mul_", tensor)
+    other = change.operand(other)
+    return change.run(K.multiply, [other], [other.array.size != 1])

@@ -1,0 +1,39 @@
+"""Backward passes of dropout."""
+
+from numba import carray, prange
+
+from minidl.kernels.backward.compiler import PARALLEL, as_bool, kernel, loops
+
+
+@loops
+def _dropout(dx, dy, keep, scale):
+    inner = dy.size // keep.size
+    if dy.size < PARALLEL:
+        for i in range(dy.size):
+            dx[i] = dy[i] * (keep[i // inner] * scale)
+    elif inner == 1:
+        for i in prange(dy.size):
+            dx[i] = dy[i] * (keep[i] * scale)
+    else:
+        for i in prange(dy.size):
+            dx[i] = dy[i] * (keep[i // inner] * scale)
+
+
+@kernel
+def dropout(p, n, a):
+    """dx[U, I] = dy[U, I] * keep[U] / (1 - a0); p: dx dy keep, n: U I."""
+    U, I = n[0], n[1]
+    dx = carray(p[0], U * I)
+    scale = 1 / (1 - a[0]) if a[0] < 1 else 0.0
+    _dropout(dx, carray(p[1], U * I), carray(as_bool(p[2]), U), dx.dtype.type(scale))
+    return 0
+
+
+@kernel
+def alpha_dropout(p, n, a):
+    """dx[U, I] = scale * dy[U, I] * keep[U]; p: dx dy keep, n: U I."""
+    U, I = n[0], n[1]
+    dx = carray(p[0], U * I)
+    scale = 1 / ((1 - a[0]) * (1 + a[0] * a[1] * a[1])) ** 0.5 if a[0] < 1 else 0.0
+    _dropout(dx, carray(p[1], U * I), carray(as_bool(p[2]), U), dx.dtype.type(scale))
+    return 0

@@ -1,0 +1,138 @@
+"""Random kernels: numbers that are a hash of (seed, number of the draw, index of the element).
+
+There is no state to advance from element to element, so the numbers do not depend on the threads. Each call counts the
+draw up in ``counter = [seed, draws]``, so every replay is a fresh draw.
+
+Sources: the mixer and its increment are those of SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number
+generators", 2014); pairs of normal numbers after Box and Muller (1958).
+"""
+
+from cython.parallel cimport prange
+from libc.math cimport cos, log, sin, sqrt
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+from minidl.kernels.kernel cimport OK, PARALLEL, real, threads
+
+from minidl.kernels.kernel import Kernel
+
+
+cdef inline uint64_t mix(uint64_t z) noexcept nogil:
+    z = (z ^ (z >> 30)) * <uint64_t>0xBF58476D1CE4E5B9
+    z = (z ^ (z >> 27)) * <uint64_t>0x94D049BB133111EB
+    return z ^ (z >> 31)
+
+
+cdef inline uint64_t bits(uint64_t key, Py_ssize_t i) noexcept nogil:
+    return mix(key + <uint64_t>i * <uint64_t>0x9E3779B97F4A7C15)
+
+
+cdef inline uint64_t next_key(void *counter) noexcept nogil:
+    """Start of the sequence that belongs to this draw; counts the draw."""
+    cdef uint64_t *cells = <uint64_t *>counter
+    cdef uint64_t key = mix(mix(cells[0]) + bits(0, cells[1] + 1))
+    cells[1] += 1
+    return key
+
+
+cdef inline double unit(uint64_t z) noexcept nogil:
+    """In [0, 1), with all the bits that a double has."""
+    return <double>(z >> 11) * (1.0 / 9007199254740992.0)
+
+
+cdef inline uint64_t threshold(double p) noexcept nogil:
+    """The upper half of `bits` is below it with probability p; exact for 0 and 1."""
+    return <uint64_t>(p * 4294967296.0)
+
+
+# Dropout ---------------------------------------------------------------------------------------------------------
+
+cdef int _dropout(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
+    # y[U, I] = x[U, I] * (keep[U] ? 1 / (1 - a0) : 0); p: y keep counter x, n: U I. The product keeps NaN.
+    cdef Py_ssize_t i, I = n[1]
+    cdef uint64_t key = next_key(p[2]), limit = threshold(a[0])
+    cdef real scale = <real>(1 / (1 - a[0])) if a[0] < 1 else 0
+    cdef uint8_t *keep = <uint8_t *>p[1]
+    cdef real *y = p[0]
+    cdef real *x = p[3]
+    for i in prange(n[0], schedule="static", num_threads=threads(), use_threads_if=n[0] >= PARALLEL):
+        keep[i] = (bits(key, i) >> 32) >= limit
+    if I == 1:
+        for i in prange(n[0], schedule="static", num_threads=threads(), use_threads_if=n[0] >= PARALLEL):
+            y[i] = x[i] * (scale if keep[i] else 0)
+    else:
+        for i in prange(n[0] * I, schedule="static", num_threads=threads(), use_threads_if=n[0] * I >= PARALLEL):
+            y[i] = x[i] * (scale if keep[i // I] else 0)
+    return OK
+
+
+cdef int _alpha_dropout(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
+    # y[U, I] = scale * (keep[U] ? x : a1) + shift, so that mean 0 and variance 1 stay; p: y keep counter x, n: U I
+    cdef Py_ssize_t i, I = n[1]
+    cdef uint64_t key = next_key(p[2]), limit = threshold(a[0])
+    cdef double exact = 1 / sqrt((1 - a[0]) * (1 + a[0] * a[1] * a[1])) if a[0] < 1 else 0
+    cdef real scale = <real>exact, shift = <real>(-exact * a[1] * a[0]), low = <real>(exact * a[1] * (1 - a[0]))
+    cdef uint8_t *keep = <uint8_t *>p[1]
+    cdef real *y = p[0]
+    cdef real *x = p[3]
+    for i in range(n[0]):
+        keep[i] = (bits(key, i) >> 32) >= limit
+    for i in prange(n[0] * I, schedule="static", num_threads=threads(), use_threads_if=n[0] * I >= PARALLEL):
+        y[i] = x[i] * (scale if keep[i // I] else 0) + (shift if keep[i // I] else low)
+    return OK
+
+
+# Noise -----------------------------------------------------------------------------------------------------------
+
+cdef int _bernoulli(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
+    # y[N] = 1 with probability a0, else 0; p: y counter
+    cdef Py_ssize_t i
+    cdef uint64_t key = next_key(p[1]), limit = threshold(a[0])
+    for i in prange(n[0], schedule="static", num_threads=threads(), use_threads_if=n[0] >= PARALLEL):
+        p[0][i] = (bits(key, i) >> 32) < limit
+    return OK
+
+
+cdef int _uniform(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
+    # y[N] in [a0, a1); p: y counter. For floats the unit number has 24 bits, so that rounding never gives the bound.
+    cdef Py_ssize_t i
+    cdef uint64_t key = next_key(p[1])
+    cdef real low = <real>a[0], width = <real>(a[1] - a[0])
+    for i in prange(n[0], schedule="static", num_threads=threads(), use_threads_if=n[0] >= PARALLEL):
+        if real is float:
+            p[0][i] = low + width * (<float>(bits(key, i) >> 40) * <float>(1.0 / 16777216.0))
+        else:
+            p[0][i] = low + width * unit(bits(key, i))
+    return OK
+
+
+cdef int _normal(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
+    # y[N] normal with mean a0 and standard deviation a1; p: y counter
+    cdef Py_ssize_t i, N = n[0]
+    cdef uint64_t key = next_key(p[1])
+    cdef double radius, angle
+    for i in prange((N + 1) // 2, schedule="static", num_threads=threads(), use_threads_if=N >= PARALLEL):
+        radius = a[1] * sqrt(-2 * log(1 - unit(bits(key, 2 * i))))
+        angle = 6.283185307179586 * unit(bits(key, 2 * i + 1))
+        p[0][2 * i] = <real>(a[0] + radius * cos(angle))
+        if 2 * i + 1 < N:
+            p[0][2 * i + 1] = <real>(a[0] + radius * sin(angle))
+    return OK
+
+
+cdef int _integers(int64_t **p, const Py_ssize_t *n, const double *a) noexcept nogil:
+    # y[N] in [low, low + count), count below 2^32; p: y counter, n: N low count
+    cdef Py_ssize_t i
+    cdef uint64_t key = next_key(p[1]), count = n[2]
+    for i in range(n[0]):
+        p[0][i] = n[1] + <int64_t>(((bits(key, i) >> 32) * count) >> 32)
+    return OK
+
+
+dropout = Kernel("dropout", {"float32": <size_t>_dropout[float], "float64": <size_t>_dropout[double]})
+alpha_dropout = Kernel("alpha_dropout", {
+    "float32": <size_t>_alpha_dropout[float], "float64": <size_t>_alpha_dropout[double],
+})
+bernoulli = Kernel("bernoulli", {"float32": <size_t>_bernoulli[float], "float64": <size_t>_bernoulli[double]})
+uniform = Kernel("uniform", {"float32": <size_t>_uniform[float], "float64": <size_t>_uniform[double]})
+normal = Kernel("normal", {"float32": <size_t>_normal[float], "float64": <size_t>_normal[double]})
+integers = Kernel("integers", {"int64": <size_t>_integers})
