@@ -57,6 +57,7 @@ from minidl.functional import (
     unsqueeze,
 )
 from minidl.kernels.kernel import get_num_threads
+from minidl.serialize import load, save
 from minidl.tensor import Parameter, Tensor, from_numpy, tensor
 
 __version__ = "0.1.0"
@@ -86,14 +87,13 @@ __all__ = [
     "index_select",
     "is_grad_enabled",
     "linspace",
+    "load",
     "manual_seed",
     "masked_fill",
     "matmul",
     "mm",
     "narrow",
     "nn",
-    "nn",
-    "no_grad",
     "no_grad",
     "normal",
     "ones",
@@ -108,6 +108,7 @@ __all__ = [
     "randn_like",
     "record",
     "reshape",
+    "save",
     "set_num_threads",
     "split",
     "squeeze",

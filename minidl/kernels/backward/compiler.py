@@ -19,6 +19,7 @@ They must stay two: Numba silently writes nothing where ``carray`` and ``prange`
 """
 
 import sys
+import threading
 import time
 
 import numba
@@ -35,16 +36,15 @@ FASTMATH = {"reassoc", "contract", "nsz", "afn"}
 PARALLEL = 32768
 
 
-def cache_works():
-    """Whether Numba finds a folder to keep compiled kernels in."""
+def cache_folder():
+    """The folder where Numba keeps compiled kernels; None if it finds none that it may write."""
     try:
-        numba.njit(cache=True)(cache_works)
+        return numba.njit(cache=True)(cache_folder).stats.cache_path
     except RuntimeError:  # "no locator available": read-only package and home
-        return False
-    return True
+        return None
 
 
-CACHE = cache_works()
+CACHE = cache_folder() is not None
 
 loops = numba.njit(parallel=True, fastmath=FASTMATH, error_model="numpy", cache=CACHE)
 body = numba.njit(fastmath=FASTMATH, error_model="numpy", inline="always")
@@ -70,10 +70,9 @@ class NumbaKernel(Kernel):
         follow_num_threads()  # also starts Numba's threads: a cached kernel that is loaded before them crashes
         real = types.CPointer(numba.from_dtype(dtype))
         signature = types.int32(types.CPointer(real), types.CPointer(types.intp), types.CPointer(types.float64))
-        began = time.perf_counter()
-        compiled = numba.cfunc(signature, fastmath=FASTMATH, error_model="numpy", cache=CACHE)(self.function)
+        with Notice(f"{self.name} ({np.dtype(dtype)})"):
+            compiled = numba.cfunc(signature, fastmath=FASTMATH, error_model="numpy", cache=CACHE)(self.function)
         self.compiled.append(compiled)
-        _Notice.show(self.name, time.perf_counter() - began)
         return compiled.address
 
 
@@ -108,14 +107,36 @@ def follow_num_threads():
     numba.set_num_threads(min(get_num_threads(), numba.config.NUMBA_NUM_THREADS))
 
 
-class _Notice:
-    """Tells who waits that kernels are being compiled, once there is something to notice."""
+class Notice:
+    """Context manager that tells who waits that a kernel is being compiled, while it lasts.
 
-    waited = 0.0
+    Whether the cache has the kernel shows only in the time that it takes, so a timer speaks up; a kernel that is merely
+    loaded is done long before.
+    """
 
-    @classmethod
-    def show(cls, name, seconds):
-        """Add up the time spent, and report it on the terminal once it exceeds a second."""
-        cls.waited += seconds
-        if seconds > 0.3 and cls.waited > 1.0:
-            print(f"minidl: compiled kernel {name} ({cls.waited:.0f} s so far; kept for next time)", file=sys.stderr)
+    delay = 0.7  # seconds: loading Numba and a kept kernel takes less
+    silent = False  # whether someone else shows the progress
+
+    def __init__(self, name):
+        self.name = name
+
+    def __enter__(self):
+        self.began, self.shown = time.perf_counter(), False
+        self.timer = threading.Timer(self.delay, self.announce)
+        self.timer.daemon = True
+        self.timer.start()
+
+    def announce(self):
+        """What is being compiled."""
+        if self.silent:
+            return
+        self.shown = True
+        line = "\r\033[K" if sys.stderr.isatty() else ""  # a progress bar may stand on the line
+        kept = ", kept for next time" if CACHE else ""
+        print(f"{line}minidl: compiling kernel {self.name}{kept} ...", end="", file=sys.stderr, flush=True)
+
+    def __exit__(self, *error):
+        self.timer.cancel()
+        self.timer.join()
+        if self.shown:
+            print(f" {time.perf_counter() - self.began:.1f} s", file=sys.stderr)

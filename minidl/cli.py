@@ -1,0 +1,111 @@
+"""The command line: what can be asked for, and how what goes wrong is told."""
+
+import argparse
+import math
+import os
+import sys
+
+import minidl
+
+
+class CommandError(Exception):
+    """Something the user can mend; shown in one line, without a traceback."""
+
+
+def integer(low, high=None):
+    """Argument type: an integer from `low` to `high`."""
+
+    def parse(text):
+        try:
+            value = int(text)
+        except ValueError:
+            value = None
+        if value is None or value < low or high is not None and value > high:
+            limits = f"at least {low}" if high is None else f"from {low} to {high}"
+            raise argparse.ArgumentTypeError(f"got {text!r}, expected an integer {limits}")
+        return value
+
+    return parse
+
+
+def positive(text):
+    """Argument type: a finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number above 0")
+    return value
+
+
+def layer_sizes(text):
+    """Argument type: hidden layers, ``64,32``."""
+    try:
+        return [integer(1, 65536)(part) for part in text.split(",")]
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected sizes such as 64 or 128,64") from None
+
+
+def make_parser():
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(prog="minidl", description=minidl.__doc__)
+    parser.add_argument("--version", action="version", version=f"minidl {minidl.__version__}")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+
+    def command(name, text, **kwargs):
+        sub = commands.add_parser(
+            name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        )
+        sub.add_argument("--threads", type=integer(1, 1024), default=minidl.get_num_threads(), help="threads to use")
+        return sub
+
+    train = command("train", "train a network on the handwritten digits that come with minidl")
+    train.add_argument("--hidden", type=layer_sizes, default="128,64", metavar="N,N", help="sizes of the hidden layers")
+    train.add_argument("--epochs", type=integer(1), default=30, help="passes through the training data")
+    train.add_argument("--batch", type=integer(1), default=32, help="images per step")
+    train.add_argument("--lr", type=positive, help="learning rate; by default 0.002, for sgd 0.05")
+    train.add_argument("--optimizer", choices=["sgd", "adam", "adamw"], default="adam", help="update rule")
+    train.add_argument("--seed", type=integer(0, 2**63 - 1), default=0, help="decides weights and order of the images")
+    train.add_argument("--out", metavar="FOLDER", help="where to leave the results; by default runs/ and the time")
+    train.add_argument("--quiet", action="store_true", help="no progress, only the result")
+
+    predict = command("predict", "let a trained network read digits: the test images, or your own")
+    predict.add_argument("run", metavar="RUN_FOLDER", help="what `minidl train` left")
+    predict.add_argument("--input", metavar="FILE", help=".csv or .npy with 64 pixels from 0 to 16 per row")
+
+    command("info", "what minidl runs on")
+
+    warmup = command("warmup", "compile all backward kernels now rather than when they are first needed")
+    warmup.add_argument("--float64", action="store_true", help="those for float64 too")
+    return parser
+
+
+def main(argv=None):
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        Arguments; by default those of the process.
+
+    Returns
+    -------
+    int
+        Exit status: 0, 1 where something was wrong with files or data, 130 after Ctrl-C. Wrong options exit with 2.
+    """
+    args = make_parser().parse_args(argv)
+    try:
+        from minidl import commands
+
+        minidl.set_num_threads(args.threads)
+        return getattr(commands, args.command)(args) or 0
+    except KeyboardInterrupt:
+        print("minidl: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (CommandError, ImportError, OSError) as error:  # a package or a file that is missing, a full disk
+        print(f"minidl {args.command}: error: {error}", file=sys.stderr)
+        return 1

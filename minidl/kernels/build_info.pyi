@@ -1,0 +1,4 @@
+FEATURES: dict[str, bool]
+OPENMP: bool
+OPTIMIZED: bool
+COMPILER: str

@@ -1,0 +1,31 @@
+"""Curves of a run."""
+
+
+def plot_curves(history, path):
+    """Loss and accuracy over the epochs, for the training and the validation data.
+
+    Parameters
+    ----------
+    history : History
+    path : str or Path
+        The ending decides the format: ``.png``, ``.svg``, ``.pdf``.
+
+    Raises
+    ------
+    ImportError
+        If Matplotlib is missing.
+    """
+    from matplotlib.figure import Figure  # pyplot would cost twice the time, and want a display
+
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        for key, label in ((name, "training"), (f"val_{name}", "validation")):
+            if key in history.history:
+                axes.plot(history.epoch, history[key], label=label)
+        axes.set(xlabel="epoch", ylabel=name)
+        axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend()
+    if history.history.get("loss") and min(history["loss"]) > 0:
+        figure.axes[0].set_yscale("log")
+    figure.savefig(path, dpi=120)

@@ -1,0 +1,284 @@
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minidl
+from minidl import commands
+from minidl.cli import main
+from minidl.data import digits
+from minidl.data.uci import FILE, MEAN, STD
+
+ROOT = Path(minidl.__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A trained model's folder."""
+    folder = tmp_path_factory.mktemp("run")
+    assert main(["train", "--out", str(folder), "--quiet"]) == 0
+    return folder
+
+
+def raw_pixels(count=5):
+    with np.load(FILE) as file:
+        return file["pixels"][:count], file["labels"][:count]
+
+
+def python(*arguments, **kwargs):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, *arguments], check=False, capture_output=True, text=True, env=environment, **kwargs
+    )
+
+
+def test_train_reaches_97_percent_and_leaves_everything(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train"]) == 0
+    out = capsys.readouterr().out
+    accuracy = float(out.split("test accuracy ")[1].split(" %")[0])
+    assert accuracy >= 97
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert {path.name for path in folder.iterdir()} == {
+        "weights.safetensors",
+        "model.json",
+        "metrics.csv",
+        "curves.png",
+    }
+    assert str(Path("runs") / folder.name) in out
+    with open(folder / "metrics.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == list(range(1, 31))
+    assert json.loads((folder / "model.json").read_text())["sizes"] == [64, 128, 64, 10]
+
+
+def test_options(tmp_path, capsys):
+    options = ["--hidden=16", "--epochs=2", "--batch=50", "--lr=0.1", "--optimizer=sgd", "--seed=5", "--threads=1"]
+    assert main(["train", "--out", str(tmp_path / "a" / "b"), "--quiet", *options]) == 0
+    assert capsys.readouterr().out.startswith("test accuracy")
+    assert minidl.get_num_threads() == 1
+    assert minidl.load(tmp_path / "a" / "b" / "weights.safetensors")["0.weight"].shape == (16, 64)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_same_seed_same_weights_for_any_number_of_threads(tmp_path, optimizer):
+    for name, seed, threads in [("a", 1, 1), ("b", 1, 2), ("c", 2, 2)]:
+        options = ["--seed", str(seed), "--threads", str(threads), "--optimizer", optimizer, "--epochs", "2", "--quiet"]
+        assert main(["train", "--out", str(tmp_path / name), *options]) == 0
+    a, b, c = (
+        {n: w.numpy() for n, w in minidl.load(tmp_path / name / "weights.safetensors").items()} for name in "abc"
+    )
+    assert all(a[name].tobytes() == b[name].tobytes() for name in a)
+    assert any(a[name].tobytes() != c[name].tobytes() for name in a)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--epochs", "0"], "argument --epochs: got '0', expected an integer at least 1"),
+        (["--epochs", "many"], "argument --epochs: got 'many'"),
+        (["--batch", "-3"], "argument --batch: got '-3'"),
+        (["--lr", "nan"], "argument --lr: got 'nan'"),
+        (["--lr", "0"], "argument --lr: got '0', expected a number above 0"),
+        (["--lr", "inf"], "argument --lr: got 'inf'"),
+        (["--hidden", "64,,3"], "argument --hidden: got '64,,3', expected sizes such as"),
+        (["--hidden", "0"], "argument --hidden: got '0'"),
+        (["--seed", "-1"], "argument --seed: got '-1'"),
+        (["--threads", "0"], "argument --threads: got '0', expected an integer from 1 to 1024"),
+        (["--optimizer", "lion"], "argument --optimizer"),
+        (["--nonsense"], "--nonsense"),
+    ],
+)
+def test_bad_options(options, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["train", *options])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_learning_rate_that_explodes_is_told_in_one_line(tmp_path, capsys):
+    assert main(["train", "--out", str(tmp_path), "--quiet", "--optimizer", "sgd", "--lr", "1e30"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("minidl train: error: training stopped") and "--lr" in err and err.count("\n") == 1
+
+
+def test_out_that_is_a_file(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["train", "--out", str(tmp_path / "file")]) == 1
+    assert "--out: cannot make the folder" in capsys.readouterr().err
+
+
+def test_without_matplotlib(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert main(["train", "--out", str(tmp_path), "--epochs", "1"]) == 0
+    assert "no curves.png: it needs matplotlib: pip install 'minidl[train]'" in capsys.readouterr().out
+
+
+def test_without_safetensors(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    monkeypatch.setitem(sys.modules, "safetensors.numpy", None)
+    assert main(["train", "--out", str(tmp_path / "run")]) == 1
+    assert "needs the safetensors package" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_ctrl_c_saves_what_there_is(tmp_path, capsys, monkeypatch):
+    class Interrupts(commands.CSVLogger):
+        def on_epoch_begin(self, epoch):
+            if epoch == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(commands, "CSVLogger", Interrupts)
+    assert main(["train", "--out", str(tmp_path), "--quiet"]) == 130
+    assert "interrupted in epoch 3 of 30" in capsys.readouterr().err
+    assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 3
+    assert main(["predict", str(tmp_path)]) == 0
+
+
+def test_predict_the_test_images(run, capsys):
+    assert main(["predict", str(run)]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert float(out[0].split()[2]) >= 97 and len(out) == 12
+    assert sum(int(line.split()[1]) for line in out[2:]) == 360
+
+
+@pytest.mark.parametrize("form", ["csv", "csv with names", "npy", "npy of images"])
+def test_predict_a_file(run, tmp_path, capsys, form):
+    pixels, labels = raw_pixels()
+    path = tmp_path / ("digits.csv" if "csv" in form else "digits.npy")
+    if "csv" in form:
+        header = ",".join(f"p{i}" for i in range(64)) if "names" in form else ""
+        np.savetxt(path, pixels, "%d", ",", header=header, comments="")
+    else:
+        np.save(path, pixels.reshape(-1, 8, 8) if "images" in form else pixels)
+    assert main(["predict", str(run), "--input", str(path)]) == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert [int(row["class"]) for row in rows] == labels.tolist()
+    assert all(0.3 < float(row["probability"]) <= 1 for row in rows)
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("none.csv", None, "no such file"),
+        ("a.txt", "1,2", "expected a .csv or .npy file"),
+        ("a.csv", "1,2,3\n4,5,6\n", r"shape (2, 3), expected rows of 64 pixels"),
+        ("a.csv", "", "it has no rows"),
+        ("a.csv", "a,b\n", "it has no rows"),
+        ("a.csv", "1,2,3\n", "shape (1, 3), expected rows of 64 pixels"),
+        ("a.csv", "1,2\n3,x\n", "cannot be read as numbers"),
+        ("a.csv", "1,2\n3\n", "cannot be read as numbers"),
+        ("a.csv", ",".join(["nan"] * 64), "row 1: pixels must be numbers from 0 to 16"),
+        ("a.csv", ",".join(["1"] * 64) + "\n" + ",".join(["17"] * 64), "row 2: pixels"),
+        ("a.npy", "no array", "cannot be read as numbers"),
+        ("a.npy", "", "cannot be read as numbers"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_predict_bad_files(run, tmp_path, capsys, name, content, message):
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    assert main(["predict", str(run), "--input", str(path)]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("minidl predict: error: ") and message in err and str(path) in err
+
+
+def test_predict_bad_folders(run, tmp_path, capsys):
+    def error(folder):
+        assert main(["predict", str(folder)]) == 1
+        return capsys.readouterr().err
+
+    assert "no such folder" in error(tmp_path / "nowhere")
+    assert "has no model.json" in error(tmp_path)
+    for text in ("{", "[]", "{}", '{"sizes": "ab"}', '{"sizes": [64]}', '{"sizes": [64, -1, 10]}'):
+        (tmp_path / "model.json").write_text(text)
+        assert "model.json does not describe a model" in error(tmp_path)
+    (tmp_path / "model.json").write_text('{"sizes": [64, 8, 10]}')
+    assert "no such file" in error(tmp_path)
+    (tmp_path / "weights.safetensors").write_bytes((run / "weights.safetensors").read_bytes())
+    assert "does not fit the sizes" in error(tmp_path)
+    (tmp_path / "weights.safetensors").write_bytes((run / "weights.safetensors").read_bytes()[:-8])
+    assert "is not a complete .safetensors file" in error(tmp_path)
+
+
+def test_constants_of_the_digits():
+    with np.load(FILE) as file:
+        training = file["pixels"][~file["test"]]
+    assert (round(training.mean(), 5), round(training.std(), 5)) == (round(MEAN, 5), round(STD, 5))
+    assert len(digits()) == len(training)
+
+
+def test_info(capsys):
+    assert main(["info"]) == 0
+    out = capsys.readouterr().out
+    for name in (
+        "minidl",
+        "numpy",
+        "numba",
+        "cpu",
+        "threads",
+        "kernels use",
+        "openmp",
+        "numba threads",
+        "kernel cache",
+    ):
+        assert f"{name}:" in out
+
+
+def test_warmup_finds_every_kernel(capsys, monkeypatch):
+    from minidl.kernels.backward import activation, reduce
+    from minidl.kernels.backward.compiler import NumbaKernel
+
+    assert {activation.relu, reduce.column_sum} <= set(commands.backward_kernels())
+    asked = []
+    monkeypatch.setattr(NumbaKernel, "address", lambda kernel, dtype: asked.append((kernel, dtype)))
+    assert main(["warmup"]) == 0
+    assert len(asked) == len(set(asked)) == len(commands.backward_kernels())
+    assert main(["warmup", "--float64"]) == 0
+    assert len(asked) == 3 * len(commands.backward_kernels())
+    assert "kernels ready after" in capsys.readouterr().out
+
+
+def test_notice_of_a_long_compilation(capsys, monkeypatch):
+    import time
+
+    from minidl.kernels.backward.compiler import Notice
+
+    monkeypatch.setattr(Notice, "delay", 0.02)
+    with Notice("relu (float32)"):
+        pass
+    assert capsys.readouterr().err == ""
+    with Notice("relu (float32)"):
+        time.sleep(0.1)
+        assert "compiling kernel relu (float32)" in capsys.readouterr().err  # while it lasts
+    assert capsys.readouterr().err == " 0.1 s\n"
+
+
+def test_version_and_help(capsys):
+    for arguments in (["--version"], ["--help"], ["train", "--help"]):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith(f"minidl {minidl.__version__}\n")
+    with pytest.raises(SystemExit) as stop:
+        main([])
+    assert stop.value.code == 2
+
+
+def test_as_a_process(tmp_path):
+    done = python("-m", "minidl", "train", "--epochs", "2", "--out", str(tmp_path / "run"), cwd=tmp_path)
+    assert done.returncode == 0 and "test accuracy" in done.stdout and "Traceback" not in done.stderr
+    done = python("-m", "minidl", "predict", "nowhere", cwd=tmp_path)
+    assert done.returncode == 1 and done.stderr == "minidl predict: error: no such folder: nowhere\n"
+
+
+def test_help_needs_no_numba_and_no_matplotlib():
+    code = "import sys, minidl.commands; print([m for m in ('numba', 'matplotlib', 'safetensors', 'tqdm', 'csv') if m in sys.modules])"
+    assert python("-c", code).stdout.strip() in ("[]", "['csv']")
