@@ -1,5 +1,7 @@
 """Buffers: always C-contiguous, always aligned to a cache line."""
 
+import math
+
 import numpy as np
 
 ALIGNMENT = 64
@@ -9,8 +11,7 @@ CHUNK = 1 << 18  # bytes that an arena asks for at a time
 def empty(shape, dtype):
     """Uninitialised array whose first element starts a cache line."""
     dtype = np.dtype(dtype)
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    return _carve(np.empty(size + ALIGNMENT, np.uint8), 0, shape, dtype)
+    return _carve(np.empty(_bytes(shape, dtype) + ALIGNMENT, np.uint8), 0, shape, dtype)
 
 
 def zeros(shape, dtype):
@@ -40,7 +41,7 @@ class Arena:
     def zeros(self, shape, dtype):
         """Array of zeros behind the one made before, if it fits."""
         dtype = np.dtype(dtype)
-        size = _round_up(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+        size = _round_up(_bytes(shape, dtype))
         if self.used + size + ALIGNMENT > self.chunk.size:
             self.chunk, self.used = np.zeros(max(CHUNK, size + ALIGNMENT), np.uint8), 0
         array = _carve(self.chunk, self.used, shape, dtype)
@@ -73,8 +74,11 @@ def address(array):
 
 def _carve(raw, offset, shape, dtype):
     start = offset + -(address(raw) + offset) % ALIGNMENT
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    return raw[start : start + size].view(dtype).reshape(shape)
+    return raw[start : start + _bytes(shape, dtype)].view(dtype).reshape(shape)
+
+
+def _bytes(shape, dtype):
+    return (math.prod(shape) if isinstance(shape, tuple) else shape) * dtype.itemsize
 
 
 def _round_up(size):
