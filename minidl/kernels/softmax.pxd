@@ -95,12 +95,13 @@ cdef inline void exp_block(
 ) noexcept nogil:
     """e = exp(x - shift), shift = max of x over the classes, total = sum of e over the classes; e, x: of the block."""
     cdef Py_ssize_t j, k, width = block.width, inner = block.stride_k
+    cdef real top
     if block.stride_k == 1:
         for j in range(width):
-            shift[j] = row_max(x + j * K, K)
-        for j in range(width):
+            top = row_max(x + j * K, K)
+            shift[j] = top
             for k in range(j * K, j * K + K):
-                e[k] = x[k] - shift[j]
+                e[k] = x[k] - top
         for k in range(width * K):
             e[k] = vmath.exp(e[k])
         for j in range(width):
