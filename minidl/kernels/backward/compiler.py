@@ -69,7 +69,7 @@ class NumbaKernel(Kernel):
         follow_num_threads()  # also starts Numba's threads: a cached kernel that is loaded before them crashes
         real = types.CPointer(numba.from_dtype(dtype))
         signature = types.int32(types.CPointer(real), types.CPointer(types.intp), types.CPointer(types.float64))
-        with Notice(f"{self.name} ({np.dtype(dtype)})"):
+        with Notice(f"{self.name} ({dtype})"):
             compiled = numba.cfunc(signature, fastmath=FASTMATH, error_model="numpy", cache=CACHE)(self.function)
         self.compiled.append(compiled)
         return compiled.address
