@@ -227,6 +227,7 @@ class Tensor(engine.Tensor):
     def mul_(self, other):
         """Multiply in place."""
         return inplace.mul_(self, other)
+
     # activations and softmax
 
     def relu(self):
@@ -248,6 +249,7 @@ class Tensor(engine.Tensor):
     def log_softmax(self, dim):
         """`functional.log_softmax` of this tensor."""
         return F.log_softmax(self, dim)
+
     # arithmetic
 
     add = __add__ = __radd__ = F.add

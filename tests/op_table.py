@@ -6,8 +6,8 @@ should have an ordinary case, a case with a size of 1 and one with a size of 0; 
 way to broadcast.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import numpy as np
 

@@ -76,6 +76,11 @@ OPS = {
     "relu": (lambda x: np.maximum(x, 0), None, ()),
     "leaky_relu": (lambda x, slope: np.where(x > 0, x, slope * x), None, (0.01,)),
     "elu": (elu, lambda x, alpha: np.where(x > 0, 1, alpha * np.exp(np.minimum(x, 0))), (1.3,)),
+    "celu": (
+        lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0) / alpha)),
+        lambda x, alpha: np.where(x > 0, 1, np.exp(np.minimum(x, 0) / alpha)),
+        (1.3,),
+    ),
     "selu": (
         lambda x: SELU[0] * elu(x, SELU[1]),
         lambda x: SELU[0] * np.where(x > 0, 1, SELU[1] * np.exp(np.minimum(x, 0))),

@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from minidl.kernels.kernel import get_num_threads, set_num_threads
 
 from minidl.kernels import gemm
+from minidl.kernels.kernel import get_num_threads, set_num_threads
 
 FORMS = {"nn": gemm.matmul_nn, "nt": gemm.matmul_nt, "tn": gemm.matmul_tn}
 FUNCTION = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)

@@ -78,7 +78,7 @@ def _carve(raw, offset, shape, dtype):
 
 
 def _bytes(shape, dtype):
-    return (math.prod(shape) if isinstance(shape, tuple) else shape) * dtype.itemsize
+    return (shape if isinstance(shape, int) else math.prod(shape)) * dtype.itemsize
 
 
 def _round_up(size):

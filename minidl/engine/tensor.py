@@ -35,8 +35,8 @@ class Tensor:
         "_requires_grad",
         "array",
         "buffer",  # memory of the gradient, kept from step to step
-        "flag",  # leaf: one byte, 1 while the buffer holds a gradient; a buffer itself, so that tapes can set it
         "finite",  # leaf: the gradient has been checked since it was computed
+        "flag",  # leaf: one byte, 1 while the buffer holds a gradient; a buffer itself, so that tapes can set it
         "name",
         "node",
         "recording",  # the recording whose values this one depends on

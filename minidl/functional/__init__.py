@@ -1,6 +1,7 @@
 """The operations, one family per file: a node class with its two formulas, and the function that users call."""
 
 from minidl.functional.activation import (
+    celu,
     elu,
     gelu,
     hardsigmoid,
@@ -90,6 +91,7 @@ __all__ = [
     "broadcast_to",
     "cast",
     "cat",
+    "celu",
     "chunk",
     "clamp",
     "clone",

@@ -87,6 +87,12 @@ class ELU(Smooth):
     kernel = K.elu
 
 
+class CELU(Smooth):
+    """y = x where x > 0, else alpha (exp(x / alpha) - 1);  dx = dy where x > 0, else exp(x / alpha) dy."""
+
+    kernel = K.celu
+
+
 class SELU(Smooth):
     """y = scale ELU(x, alpha);  dx = scale dy where x > 0, else scale alpha exp(x) dy."""
 
@@ -216,6 +222,13 @@ def prelu(input, weight):
 def elu(input, alpha=1.0):
     """`input` where it is positive, else alpha (exp(input) - 1) (Clevert et al., 2015)."""
     return ELU(alpha).apply(input)
+
+
+def celu(input, alpha=1.0):
+    """`input` where it is positive, else alpha (exp(input / alpha) - 1): smooth for every alpha (Barron, 2017)."""
+    if not alpha:
+        raise ValueError(f"celu: alpha: got {alpha}, expected a number other than 0")
+    return CELU(alpha).apply(input)
 
 
 def selu(input):

@@ -8,6 +8,7 @@ from minidl.kernels.kernel import Kernel
 relu: Kernel  # y, x
 leaky_relu: Kernel  # y, x [slope]
 elu: Kernel  # y, d, x [alpha]
+celu: Kernel  # y, d, x [alpha]
 selu: Kernel  # y, d, x
 gelu: Kernel  # y, d, x
 gelu_tanh: Kernel  # y, d, x

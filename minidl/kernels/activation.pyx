@@ -116,6 +116,18 @@ cdef int _elu(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
     return dual(elu_at[real], <kernel_t> _elu[real], p, n, a)
 
 
+cdef inline real celu_at(real x, real *d, const double *a) noexcept nogil:
+    """x if x > 0 else alpha (exp(x / alpha) - 1); a: alpha."""
+    cdef real alpha = a[0]
+    cdef real m = vmath.expm1(x / alpha)
+    d[0] = <real> 1 if x > 0 else m + <real> 1
+    return x if x > 0 else alpha * m
+
+
+cdef int _celu(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
+    return dual(celu_at[real], <kernel_t> _celu[real], p, n, a)
+
+
 cdef inline real selu_at(real x, real *d, const double *a) noexcept nogil:
     """scale (x if x > 0 else alpha (exp(x) - 1)), alpha and scale as in the paper."""
     cdef real scale = <real> 1.0507009873554805
@@ -414,6 +426,7 @@ cdef object named(str name, kernel_t single, kernel_t double_):
 relu = named("relu", <kernel_t> _relu[float], <kernel_t> _relu[double])
 leaky_relu = named("leaky_relu", <kernel_t> _leaky_relu[float], <kernel_t> _leaky_relu[double])
 elu = named("elu", <kernel_t> _elu[float], <kernel_t> _elu[double])
+celu = named("celu", <kernel_t> _celu[float], <kernel_t> _celu[double])
 selu = named("selu", <kernel_t> _selu[float], <kernel_t> _selu[double])
 gelu = named("gelu", <kernel_t> _gelu[float], <kernel_t> _gelu[double])
 gelu_tanh = named("gelu_tanh", <kernel_t> _gelu_tanh[float], <kernel_t> _gelu_tanh[double])

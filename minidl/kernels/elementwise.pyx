@@ -1,10 +1,10 @@
 """Elementwise kernels: bookkeeping on buffers, arithmetic and comparison with broadcasting."""
 
 from cython.parallel cimport prange
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy
 
-from minidl.kernels.kernel cimport BAD_INDEX, NONFINITE, OK, PARALLEL, STALE, element, number, real, threads
+from minidl.kernels.kernel cimport NONFINITE, OK, PARALLEL, STALE, element, real, threads
 
 from minidl.kernels.kernel import Kernel
 

@@ -1,8 +1,8 @@
 """Update kernels: gradient norms and clipping, the finite guard, and the optimizers' steps.
 
 They work on lists of segments. Parameters are cut into segments of at most SEGMENT elements; a kernel gets all S of
-them at once, S buffers of each kind and ``n = S, sizes[S]``, and splits them over the threads. Sums are made per segment
-and added in order, so that no bit depends on the thread count.
+them at once, S buffers of each kind and ``n = S, sizes[S]``, and splits them over the threads. Sums are made per
+segment and added in order, so that no bit depends on the thread count.
 """
 
 from cython.parallel cimport prange
