@@ -7,7 +7,7 @@ Exports the kernels ``matmul_nn``, ``matmul_nt``, ``matmul_tn`` (``p = [c, a, b]
 
 from cython.parallel cimport prange
 
-from minidl.kernels.kernel cimport threads
+from minidl.kernels.kernel cimport flush_denormals, restore_denormals, threads
 
 from minidl.kernels.kernel import Kernel
 
@@ -125,6 +125,7 @@ cdef void gemm_serial(
         const real *b_panel
         Py_ssize_t i, j, k, first = 0, d, n
         bint last
+        unsigned int denormals = flush_denormals()
     while first < N:
         k = 0
         while k == 0 or k < K:  # without K once, for the zeros or the bias
@@ -150,6 +151,7 @@ cdef void gemm_serial(
                 i += height
             k += depth
         first += width
+    restore_denormals(denormals)
 
 
 cdef void gemm(
