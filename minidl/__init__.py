@@ -1,5 +1,7 @@
 """minidl: a small deep-learning engine for the CPU."""
 
+import importlib
+
 from minidl import functional, nn, optim
 from minidl.creation import (
     arange,
@@ -123,3 +125,10 @@ __all__ = [
     "zeros",
     "zeros_like",
 ]
+
+
+def __getattr__(name):
+    """`minidl.data` and `minidl.train` are imported when first used."""
+    if name in ("data", "train"):
+        return importlib.import_module(f"minidl.{name}")
+    raise AttributeError(f"module 'minidl' has no attribute {name!r}")
