@@ -106,12 +106,12 @@ class Recording(Caller):
         if not self.tape.feed(arrays):
             return False
         status = self.tape.replay()
+        if not status:
+            return True
         if status == Status.STALE:
             return False
-        if status:
-            call = self.tape.calls[self.tape.stopped]
-            raise call.node.error(call, status, self.tape.calls[: self.tape.stopped])
-        return True
+        call = self.tape.calls[self.tape.stopped]
+        raise call.node.error(call, status, self.tape.calls[: self.tape.stopped])
 
     def buffers(self):
         """Every array that the tape reads or writes, and the random counter."""
@@ -132,9 +132,14 @@ class Step:
 
     def __call__(self, *args):
         last = self.last
-        if last is not None and state.recording is None and last.grad_enabled == state.grad_enabled:
-            if last.holds() and last.replay(args):
-                return last.result
+        if (
+            last is not None
+            and state.recording is None
+            and last.grad_enabled == state.grad_enabled
+            and last.holds()
+            and last.replay(args)
+        ):
+            return last.result
         return self.find(args)
 
     def find(self, args):
