@@ -2,6 +2,14 @@
 
 import importlib
 
+try:
+    from minidl.kernels.kernel import get_num_threads
+except ModuleNotFoundError as error:
+    raise ImportError(
+        f"the kernels of minidl are not compiled in {__path__[0]}: run Python from another folder to use the installed "
+        "package, or compile them here with: python setup.py build_ext --inplace"
+    ) from error
+
 from minidl import functional, nn, optim
 from minidl.creation import (
     arange,
@@ -58,7 +66,6 @@ from minidl.functional import (
     unbind,
     unsqueeze,
 )
-from minidl.kernels.kernel import get_num_threads
 from minidl.serialize import load, save
 from minidl.tensor import Parameter, Tensor, from_numpy, tensor
 
