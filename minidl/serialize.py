@@ -1,7 +1,6 @@
 """Weights on disk: `.safetensors` files with PyTorch's names and layouts."""
 
 import os
-from pathlib import Path
 
 import numpy as np
 
@@ -57,6 +56,8 @@ def load(path):
     ImportError
         If the `safetensors` package is missing.
     """
+    from pathlib import Path  # here and below: importing it takes longer than all of minidl.nn
+
     package = require_package("load")
     path = Path(path)
     if not path.is_file():
@@ -76,6 +77,8 @@ def load(path):
 
 def write_atomically(path, content):
     """Write bytes to a temporary file beside `path`, then rename it."""
+    from pathlib import Path
+
     path = Path(path)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:

@@ -1,5 +1,8 @@
 """Random state: one counter for the kernels, one NumPy generator for initial values and shuffles."""
 
+import functools
+import os
+
 import numpy as np
 
 from minidl.engine import memory
@@ -13,18 +16,21 @@ class Generator:
     counter : ndarray of uint64, shape (2,)
         Seed and number of draws so far. Random kernels read it, hash it with the element's index and
         count it up, so a mask depends on the seed and on the order of the draws, never on the threads.
-    numpy : numpy.random.Generator
-        For what runs once: initial values, shuffles.
     """
 
     def __init__(self):
         self.counter = memory.empty(2, np.uint64)
-        self.seed(np.random.SeedSequence().entropy % 2**63)
+        self.seed(int.from_bytes(os.urandom(8), "little") >> 1)
 
     def seed(self, value):
         """Start again from `value`, in place: recorded steps see it."""
         self.counter[:] = value, 0
-        self.numpy = np.random.default_rng(value)
+        self.__dict__.pop("numpy", None)
+
+    @functools.cached_property
+    def numpy(self):
+        """NumPy's generator, made when first needed: importing numpy.random costs as much as the engine itself."""
+        return np.random.default_rng(int(self.counter[0]))
 
 
 generator = Generator()

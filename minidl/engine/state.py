@@ -1,10 +1,10 @@
 """What the engine knows about the moment: recording or not, gradients or not, which layer is running."""
 
+import os
 import sys
 import threading
-from pathlib import Path
 
-PACKAGE = str(Path(__file__).parents[1])
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 class State(threading.local):
