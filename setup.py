@@ -31,9 +31,7 @@ class BuildKernels(build_ext):
 
     def build_extensions(self):
         if not self.compiles([]):
-            sys.exit(
-                "minidl: no working C compiler found; install gcc (Debian/Ubuntu: apt install gcc python3-dev) and try again."
-            )
+            sys.exit("minidl: no working C compiler; install one (Debian, Ubuntu: apt install gcc python3-dev)")
         march = [flag for flag in [f"-march={MARCH}"] if self.compiles([flag])]
         if not march and "MINIDL_MARCH" in os.environ:
             sys.exit(f"minidl: the C compiler does not know MINIDL_MARCH={MARCH}.")

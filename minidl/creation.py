@@ -104,7 +104,7 @@ def randn(*size, dtype=None, requires_grad=False):
 
 
 def randint(low, high=None, size=None):
-    """Random int64 numbers in [low, high); `low` is 0 if only `high` and `size` are given, as in ``randint(10, (3,))``."""
+    """Random int64 numbers in [low, high); `low` may be left out, as in ``randint(10, (3,))``."""
     if size is None:
         low, high, size = 0, low, high
     if not 0 < high - low < 2**32:

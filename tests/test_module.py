@@ -294,7 +294,7 @@ def test_an_error_names_the_innermost_layer_once():
         "0.encoder.0: Linear(in_features=4, out_features=5, bias=True): input has 2 features (shape (8, 2)), expected 4"
     )
     assert outer(X).shape == (2, 3)
-    assert state.scope == []
+    assert state.scope == ()
 
 
 def test_an_error_of_a_model_without_a_path_names_its_class():

@@ -1,8 +1,8 @@
 """The worker's side of the race: JSON lines on stdin and stdout, one framework per process.
 
 The driver starts ``worker_X.py OPTIONS`` (OPTIONS: one JSON object) and sends one request a line:
-``load`` (a row), ``check`` (n steps; losses and parameters come back), ``run`` (n timed steps). The worker answers each with one
-line, ``{"error": text}`` when it failed.
+``load`` (a row), ``check`` (n steps; losses and parameters come back), ``run`` (n timed steps). The worker answers each
+with one line, ``{"error": text}`` when it failed.
 """
 
 import json
@@ -27,8 +27,8 @@ def serve(start):
     ----------
     start : callable
         ``start(options)`` imports the framework and returns ``(version, load)``; ``load(row, state)`` builds the model
-        from the NumPy weights `state` and returns ``(step, reset, parameters)``: ``step(x, y)`` trains on one NumPy batch
-        and returns the loss (anything that ``float`` accepts), ``reset(state)`` puts weights back in place,
+        from the NumPy weights `state` and returns ``(step, reset, parameters)``: ``step(x, y)`` trains on one NumPy
+        batch and returns the loss (anything that ``float`` accepts), ``reset(state)`` puts weights back in place,
         ``parameters()`` returns all weights as a dict of arrays.
     """
     # Frameworks print to stdout: keep the real one for the protocol and give them stderr.

@@ -17,9 +17,9 @@ What it does, per row of `workloads.ROWS`:
    more than a tenth of the machine are repeated, because two threads that wait for each other suffer far more than one.
    Where too few quiet rounds were found, all count and the last table says "disturbed": do not quote such a row.
 
-Every step takes its own batch as NumPy arrays; the loss is fetched at the end of each block. An uninstalled minidl is found
-through PYTHONPATH. "torch compile-graph" is not what people write: torch.func gradients and a hand-written Adam, compiled
-as one graph, the nearest PyTorch comes to JAX's jit. "torch fused" is the usual training loop at its best.
+Every step takes its own batch as NumPy arrays; the loss is fetched at the end of each block. PYTHONPATH finds
+a minidl that is not installed. "torch compile-graph" is not what people write: torch.func gradients and a hand-written
+Adam, compiled as one graph, the nearest PyTorch comes to JAX's jit. "torch fused" is the usual loop at its best.
 """
 
 import argparse
@@ -278,7 +278,7 @@ def summary(row, workers, rounds, qualifying, disturbed, clean):
     peer = min(peers, key=lambda name: median(times[name]), default=None)
     ratio = None
     if peer and "minidl" in best:
-        ratio = quartiles([a / b for a, b in zip(times[peer], times[best["minidl"]])])
+        ratio = quartiles([a / b for a, b in zip(times[peer], times[best["minidl"]], strict=True)])
     return {
         "row": row.name,
         "goal": row.goal,

@@ -23,7 +23,7 @@ def start(options):
         jax.config.update("jax_cpu_enable_async_dispatch", False)
 
     def mlp(params, x):
-        for w, b in zip(params[:-2:2], params[1:-2:2]):
+        for w, b in zip(params[:-2:2], params[1:-2:2], strict=True):
             x = jax.nn.relu(x @ w.T + b)
         return x @ params[-2].T + params[-1]
 
@@ -41,7 +41,7 @@ def start(options):
 
         def unpack(params):
             if options.get("flat"):
-                return [params[0][end - np.prod(s) : end].reshape(s) for s, end in zip(shapes, ends)]
+                return [params[0][end - np.prod(s) : end].reshape(s) for s, end in zip(shapes, ends, strict=True)]
             return params
 
         def loss_of(params, x, y):
@@ -54,10 +54,12 @@ def start(options):
             scale = jnp.minimum(1.0, MAX_NORM / (norm + 1e-6))
             grads = [scale * g for g in grads]
             count = count + 1
-            mean = [BETA1 * m + (1 - BETA1) * g for m, g in zip(mean, grads)]
-            square = [BETA2 * v + (1 - BETA2) * g * g for v, g in zip(square, grads)]
+            mean = [BETA1 * m + (1 - BETA1) * g for m, g in zip(mean, grads, strict=True)]
+            square = [BETA2 * v + (1 - BETA2) * g * g for v, g in zip(square, grads, strict=True)]
             fix1, fix2 = 1 - BETA1**count, 1 - BETA2**count
-            params = [p - LR * (m / fix1) / (jnp.sqrt(v / fix2) + EPS) for p, m, v in zip(params, mean, square)]
+            params = [
+                p - LR * (m / fix1) / (jnp.sqrt(v / fix2) + EPS) for p, m, v in zip(params, mean, square, strict=True)
+            ]
             return params, mean, square, count, loss
 
         compiled = jax.jit(train_step, donate_argnums=(0, 1, 2, 3))
@@ -73,7 +75,7 @@ def start(options):
             carry[0] = pack(state)
 
         def parameters():
-            return dict(zip(state, map(np.asarray, unpack(carry[0]))))
+            return dict(zip(state, map(np.asarray, unpack(carry[0])), strict=True))
 
         return step, reset, parameters
 

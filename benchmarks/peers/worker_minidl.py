@@ -1,5 +1,7 @@
 """minidl's worker. Options: threads."""
 
+import itertools
+
 import numpy as np
 import protocol
 from workloads import LR, MAX_NORM
@@ -15,7 +17,7 @@ def start(options):
 
     def mlp(row):
         layers = []
-        for n_in, n_out in zip(row.sizes, row.sizes[1:]):
+        for n_in, n_out in itertools.pairwise(row.sizes):
             layers += [nn.Linear(n_in, n_out), nn.ReLU()]
         return nn.Sequential(*layers[:-1])
 

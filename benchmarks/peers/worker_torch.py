@@ -3,6 +3,7 @@
 Options: threads; adam (loop, foreach, fused); compile (none, forward, step, graph; graph has its own Adam).
 """
 
+import itertools
 import os
 
 import protocol
@@ -22,7 +23,7 @@ def start(options):
 
     def mlp(row):
         layers = []
-        for n_in, n_out in zip(row.sizes, row.sizes[1:]):
+        for n_in, n_out in itertools.pairwise(row.sizes):
             layers += [nn.Linear(n_in, n_out), nn.ReLU()]
         return nn.Sequential(*layers[:-1])
 

@@ -1,9 +1,10 @@
 """What every worker trains: rows, data, starting weights and a float64 reference, in NumPy only.
 
-To add a row of a new kind (CNN, RNN): a `Workload` here with its `kind`, its shapes in `parameters` and `batches`, and one
-builder per worker under the same `kind`. A kind without a reference is checked against the first worker instead.
+To add a row of a new kind (CNN, RNN): a `Workload` here with its `kind`, its shapes in `parameters` and `batches`, and
+one builder per worker under the same `kind`. A kind without a reference is checked against the first worker instead.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,7 @@ class Workload:
     @property
     def flops(self):
         """Matrix-product FLOPs of one step: forward, dW, and dx except for the first layer."""
-        products = [2 * self.batch * a * b for a, b in zip(self.sizes, self.sizes[1:])]
+        products = [2 * self.batch * a * b for a, b in itertools.pairwise(self.sizes)]
         return 3 * sum(products) - products[0]
 
 
@@ -58,7 +59,7 @@ def parameters(row):
     """
     rng = np.random.default_rng(SEED)
     state = {}
-    for layer, (n_in, n_out) in enumerate(zip(row.sizes, row.sizes[1:])):
+    for layer, (n_in, n_out) in enumerate(itertools.pairwise(row.sizes)):
         weight = rng.standard_normal((n_out, n_in)) * np.sqrt(2.0 / n_in)
         state[f"{2 * layer}.weight"] = weight.astype(np.float32)
         state[f"{2 * layer}.bias"] = (0.1 * rng.standard_normal(n_out)).astype(np.float32)
@@ -96,18 +97,18 @@ def reference(row, steps):
         losses.append(loss)
         norm = np.sqrt(sum(np.sum(g * g) for g in grads))
         scale = min(1.0, MAX_NORM / (norm + 1e-6))
-        for p, g, m, v in zip(params, grads, mean, square):
+        for p, g, m, v in zip(params, grads, mean, square, strict=True):
             g = scale * g
             m += (1 - BETA1) * (g - m)
             v += (1 - BETA2) * (g * g - v)
             p -= LR * (m / (1 - BETA1**t)) / (np.sqrt(v / (1 - BETA2**t)) + EPS)
-    return losses, dict(zip(parameters(row), params))
+    return losses, dict(zip(parameters(row), params, strict=True))
 
 
 def _mlp_gradients(params, x, labels):
     weights, biases = params[::2], params[1::2]
     hidden = [x]  # the input of each layer
-    for w, b in zip(weights[:-1], biases[:-1]):
+    for w, b in zip(weights[:-1], biases[:-1], strict=True):
         hidden.append(np.maximum(hidden[-1] @ w.T + b, 0.0))
     logits = hidden[-1] @ weights[-1].T + biases[-1]
     logits -= logits.max(axis=1, keepdims=True)
@@ -117,7 +118,7 @@ def _mlp_gradients(params, x, labels):
     dy[index, labels] -= 1.0
     dy /= len(labels)
     grads = []
-    for w, h in zip(weights[::-1], hidden[::-1]):
+    for w, h in zip(weights[::-1], hidden[::-1], strict=True):
         grads[:0] = [dy.T @ h, dy.sum(axis=0)]
         dy = (dy @ w) * (h > 0)
     return -log_p[index, labels].mean(), grads

@@ -83,7 +83,7 @@ class Subset(Dataset):
 
     def __init__(self, dataset, indices):
         self.dataset, self.indices = dataset, np.asarray(indices, np.int64)
-        if self.indices.size and not (0 <= self.indices.min() and self.indices.max() < len(dataset)):
+        if self.indices.size and not (self.indices.min() >= 0 and self.indices.max() < len(dataset)):
             raise IndexError(
                 f"Subset: got indices in [{self.indices.min()}, {self.indices.max()}], "
                 f"expected 0 <= index < {len(dataset)}"

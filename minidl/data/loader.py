@@ -42,7 +42,7 @@ class DataLoader:
             raise ValueError(f"DataLoader: batch_size: got {batch_size}, expected at least 1")
         self.dataset, self.batch_size = dataset, batch_size
         self.shuffle, self.drop_last = bool(shuffle), bool(drop_last)
-        self.seed = checked_seed("DataLoader", seed) if shuffle else None
+        self.seed = checked_seed("DataLoader", seed) if shuffle else 0
         self.epoch = 0
 
     def __len__(self):

@@ -2,6 +2,7 @@
 
 import itertools
 import weakref
+from typing import Any
 
 import numpy as np
 
@@ -95,7 +96,8 @@ class Node(Caller):
         self.serial = next(_serial)  # here, not when the node is made: its inputs may be made in between
         self.inputs = tuple(as_tensor(value) for value in inputs)
         self.tracked = state.grad_enabled and any(x.requires_grad for x in self.inputs)
-        self.made, self.pending = [], []
+        self.made: list[tuple[Any, Any, Any, Any, Any, Any]] = []
+        self.pending: list[tuple[Tensor, np.ndarray]] = []
         if state.recording is not None:
             state.recording.rely_on_leaves(self.inputs)
         result = self.forward(*self.inputs)
@@ -108,8 +110,16 @@ class Node(Caller):
                     y._requires_grad, y.node = True, self
         return result
 
+    def forward(self, *inputs):
+        """Make the outputs."""
+        raise NotImplementedError
+
+    def backward(self, *gradients):
+        """Write the gradients of the inputs."""
+        raise NotImplementedError
+
     def keep(self, call):
-        """Remember what a forward call was made of, to tell later who made a NaN; not the call, which knows its node."""
+        """Remember what a forward call was made of, to tell who made a NaN; not the call, which knows its node."""
         super().keep(call)
         if self.tracked and state.phase == "forward":
             self.made.append((call.kernel, call.outputs, call.inputs, call.sizes, call.scalars, call.dtype))

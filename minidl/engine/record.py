@@ -181,7 +181,8 @@ class Step:
         recorded = self.known(arguments)
         buffers = recorded.buffers()
         before = [array.copy() for array in buffers]
-        replayed, eager = [], []
+        replayed: list[list] = []
+        eager: list[list] = []
         try:
             recorded.tape.feed(arrays_of(arguments))
             for call in recorded.calls:

@@ -3,6 +3,9 @@
 import os
 import sys
 import threading
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -11,12 +14,12 @@ class State(threading.local):
     """Per-thread state of the engine."""
 
     grad_enabled = True
-    recording = None  # the Recording that listens, if any
+    recording: Any = None  # the Recording that listens, if any
     detect_anomaly = False
     phase = "forward"
 
     def __init__(self):
-        self.scope = []  # names of the modules that are running, outermost first
+        self.scope: Sequence[str] = ()  # names of the modules that are running, outermost first
 
 
 class Version:
@@ -77,7 +80,7 @@ def is_grad_enabled():
 
 def user_line():
     """``file:line`` of the innermost frame outside the package."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "unknown line"

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ class Call:
     sizes: tuple[int, ...]
     scalars: NDArray[np.float64]
     dtype: np.dtype
-    node: object
+    node: Any
     phase: str
 
     def __init__(

@@ -178,7 +178,7 @@ def as_array(value, dtype=None):
     array = np.asarray(value)
     if dtype is None:
         dtype = canonical_dtype(array, value)
-    return np.require(array, dtype, "CA") if array.ndim else np.array(array, dtype)
+    return np.require(array, dtype, ["C", "ALIGNED"]) if array.ndim else np.array(array, dtype)
 
 
 def canonical_dtype(array, value):

@@ -39,7 +39,7 @@ def plan(shape, *operands):
     tuple of int
     """
     aligned = [(1,) * (len(shape) - len(own)) + own for own, _ in operands]
-    merged = []  # dims as [size, which operands repeat], neighbours with the same repetition in one
+    merged: list[list] = []  # dims as [size, which operands repeat], neighbours with the same repetition in one
     for sizes in zip(shape, *aligned, strict=True):
         if sizes[0] == 1:
             continue
@@ -97,7 +97,7 @@ def promote(*operands, real=False):
     real : bool
         Turn integers into float32.
     """
-    operands = [x if is_number(x) else as_tensor(x) for x in operands]
+    operands = tuple(x if is_number(x) else as_tensor(x) for x in operands)
     dtype = common_dtype(operands) or result_dtype(operands)
     if real and dtype not in FLOATS:
         dtype = np.dtype(np.float32)
@@ -137,7 +137,7 @@ def reduced_shape(shape, dims, keepdim):
 @functools.lru_cache(4096)
 def passes(shape, dims):
     """The steps that reduce `dims`: tuples (outer, K, inner, 0), each for the middle of what the last one left."""
-    merged = []  # [size, reduced], neighbours of a kind in one
+    merged: list[list] = []  # [size, reduced], neighbours of a kind in one
     for d, size in enumerate(shape):
         if size == 1:
             continue

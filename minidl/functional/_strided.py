@@ -44,7 +44,7 @@ def merge(sizes, strides, others):
     The last dimension is that of the smallest step in the target, the one before that of the smallest step in the
     source: a transposition, however deep it hides, is done in square tiles.
     """
-    merged = []
+    merged: list[tuple[int, int, int]] = []
     for size, stride, other in zip(sizes, strides, others, strict=True):
         if size == 1:
             continue

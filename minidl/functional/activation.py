@@ -5,11 +5,13 @@ from math import prod
 from minidl.engine import Node, memory
 from minidl.functional import _backward as B
 from minidl.kernels import activation as K
+from minidl.kernels.kernel import Kernel
 
 
 class Activation(Node):
     """y = f(x), with a backward formula in terms of y, or of x where `saves_input`."""
 
+    kernel: Kernel
     saves_input = False
 
     def __init__(self, *scalars):

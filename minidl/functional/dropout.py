@@ -107,7 +107,7 @@ def check_probability(name, p):
 
 
 def _channels(name, input, p, training, ndim, batched=False):
-    """Drop what the dimensions after the channels span; `ndim` counts a batch, which may be missing unless `batched`."""
+    """Drop what the dimensions after the channels span; `ndim` counts a batch, which only `batched` demands."""
     input = as_tensor(input)
     check_probability(name, p)
     if input.ndim != ndim and (batched or input.ndim != ndim - 1):

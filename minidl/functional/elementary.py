@@ -13,6 +13,7 @@ from minidl.functional._shapes import plan_of, promote, real
 from minidl.kernels import activation as K
 from minidl.kernels import arithmetic as binary
 from minidl.kernels import elementwise
+from minidl.kernels.kernel import Kernel
 
 
 class Exp(Elementwise):
@@ -87,7 +88,7 @@ class Expm1(Elementwise):
 class Slope(Elementwise):
     """y = f(x), d = f'(x) from the same kernel;  dx = dy d."""
 
-    kernel = None
+    kernel: Kernel
 
     def forward(self, x):
         y = self.new(x.shape)

@@ -208,7 +208,7 @@ def _complete(index, input):
             part = as_index("index", part)
         elif isinstance(part, (bool, np.bool_)) or not (part is None or part is Ellipsis or isinstance(part, slice)):
             try:
-                part = operator.index(part if not isinstance(part, (bool, np.bool_)) else None)
+                part = operator.index("a bool" if isinstance(part, (bool, np.bool_)) else part)  # type: ignore[arg-type]
             except TypeError:
                 raise TypeError(
                     f"index: got {type(part).__name__}, expected integers, slices, None, ..., integer arrays or masks"

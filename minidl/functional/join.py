@@ -140,7 +140,7 @@ def narrow(input, dim, start, length):
     dim = _real_position("narrow", dim, input)
     size = input.shape[dim]
     begin = start + size if start < 0 else start
-    if not (0 <= begin and 0 <= length and begin + length <= size):
+    if not (begin >= 0 and length >= 0 and begin + length <= size):
         raise IndexError(f"narrow: got start {start} and length {length}, expected a part of dim {dim} of size {size}")
     return Narrow(dim, begin, length).apply(input)
 

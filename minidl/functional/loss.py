@@ -6,6 +6,7 @@ from minidl.engine import Node, memory
 from minidl.functional import _backward as B
 from minidl.functional._loss import REDUCTIONS, as_constant, as_float, as_input, check_reduction
 from minidl.kernels import loss as K
+from minidl.kernels.kernel import Kernel
 
 
 class Pointwise(Node):
@@ -21,6 +22,8 @@ class Pointwise(Node):
     weight, pos_weight : ndarray, optional
         Multiplies the loss of an element; the part of it that pulls towards target 1.
     """
+
+    kernel: Kernel
 
     def __init__(self, reduction, scale, scalars=(), weight=None, pos_weight=None):
         super().__init__()

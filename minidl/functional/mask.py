@@ -1,6 +1,7 @@
 """Masks and padding: masked_fill, tril, triu, one_hot, pad."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -131,8 +132,12 @@ class Pad(Node):
     def forward(self, x):
         pairs = list(zip(self.before, self.after, strict=True))
         shape = [size + low + high for size, (low, high) in zip(x.shape, pairs, strict=True)]
-        self.kept = tuple(slice(max(-low, 0), size - max(-high, 0)) for size, (low, high) in zip(x.shape, pairs))
-        self.inside = tuple(slice(max(low, 0), size - max(high, 0)) for size, (low, high) in zip(shape, pairs))
+        self.kept = tuple(
+            slice(max(-low, 0), size - max(-high, 0)) for size, (low, high) in zip(x.shape, pairs, strict=True)
+        )
+        self.inside = tuple(
+            slice(max(low, 0), size - max(high, 0)) for size, (low, high) in zip(shape, pairs, strict=True)
+        )
         y = self.new(shape)
         self.call(fill, [y], [], [y.array.size], [self.value])
         copy_view(self, y.array, y.array[self.inside], x.array, x.array[self.kept])
@@ -145,7 +150,7 @@ class Pad(Node):
         copy_view(self, dx, dx[self.kept], dy, inside)
 
 
-MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+MODES: dict[str, Any] = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
 def pad(input, pad, mode="constant", value=None):

@@ -89,6 +89,11 @@ class View(Node):
     A subclass says which view of an array it is.
     """
 
+    @staticmethod
+    def view(array, *arguments):
+        """The view, as NumPy makes it."""
+        raise NotImplementedError
+
     def __init__(self, *arguments):
         super().__init__()
         self.arguments = arguments
@@ -178,7 +183,9 @@ def expand(input, shape):
     new = len(shape) - input.ndim
     old = (None,) * new + input.shape
     wanted = tuple(size if want == -1 else want for size, want in zip(old, shape, strict=False))
-    fits = all(want is not None and want >= 0 and size in (None, 1, want) for size, want in zip(old, wanted))
+    fits = all(
+        want is not None and want >= 0 and size in (None, 1, want) for size, want in zip(old, wanted, strict=True)
+    )
     if new < 0 or not fits:
         raise ValueError(f"expand: shape {input.shape} does not expand to {shape}")
     return Expand(wanted).apply(input) if wanted != input.shape else input

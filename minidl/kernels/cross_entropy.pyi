@@ -1,4 +1,4 @@
-"""Losses over classes; n: outer, C, inner, and whether to divide by the norm. The comments list p, and a in brackets."""
+"""Losses over classes; n: outer, C, inner, whether to divide by the norm. The comments list p, and a in brackets."""
 
 from minidl.kernels.kernel import Kernel
 

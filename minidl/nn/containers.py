@@ -17,7 +17,7 @@ class Identity(Module):
 class _List(Module):
     """Items of one kind under the names "0", "1", ..., used like a list."""
 
-    kind = Module
+    kind: type = Module
 
     def __init__(self, items=()):
         super().__init__()
@@ -113,7 +113,7 @@ class ModuleList(_List):
 
     def _child_lines(self):
         """As PyTorch: equal neighbours in one line."""
-        runs = []
+        runs: list[list] = []
         for i, child in enumerate(map(repr, self)):
             if runs and runs[-1][2] == child:
                 runs[-1][1] = i

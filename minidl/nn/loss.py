@@ -6,6 +6,7 @@ Everywhere `reduction` is "mean", "sum" or "none". Weights are buffers, so `Modu
 from minidl import functional as F
 from minidl.engine import as_tensor
 from minidl.nn.module import Module
+from minidl.tensor import Tensor
 
 
 class _Loss(Module):
@@ -18,6 +19,9 @@ class _Loss(Module):
 
 class _WeightedLoss(_Loss):
     """A loss with a weight for each class or element."""
+
+    weight: Tensor | None
+    pos_weight: Tensor | None
 
     def __init__(self, weight=None, reduction="mean"):
         super().__init__(reduction)

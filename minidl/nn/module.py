@@ -1,6 +1,7 @@
 """Module: parameters, buffers and children under one name, and the call that runs them."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -26,8 +27,10 @@ class Module:
     """
 
     training = True
-    _path = ()  # names that lead here from the root; a module that is shared keeps the one it was given last
-    _buffers = MappingProxyType({})  # name -> whether it belongs to the state_dict
+    _path: tuple[
+        str, ...
+    ] = ()  # names that lead here from the root; a module that is shared keeps the one it was given last
+    _buffers: Mapping[str, bool] = MappingProxyType({})  # name -> whether it belongs to the state_dict
     _revision = 0  # counts what makes recorded steps stale: other parameters, buffers, children or memory
 
     def __init__(self):

@@ -42,7 +42,8 @@ class LRScheduler:
         """Begin the next epoch."""
         if state.recording is not None:
             raise RuntimeError(
-                f"{type(self).__name__}.step() inside a recorded step would run once, not at every replay; call it outside"
+                f"{type(self).__name__}.step() inside a recorded step would run once, not at every replay; "
+                "call it outside"
             )
         self.last_epoch += 1
         for group, rate in zip(self.optimizer.param_groups, self.get_lr(), strict=True):

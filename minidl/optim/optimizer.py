@@ -6,6 +6,7 @@ from minidl.engine import enable_grad, memory, state, version
 from minidl.engine.autograd import mark
 from minidl.kernels import update as kernels
 from minidl.kernels.elementwise import fill
+from minidl.kernels.kernel import Kernel
 from minidl.stabilize.update import (
     Update,
     gradient_segments,
@@ -76,7 +77,8 @@ class Optimizer(Update):
         `ParameterState` of each parameter that has been updated.
     """
 
-    buffers = ()  # names of the state arrays that a parameter gets
+    buffers: tuple[str, ...] = ()  # names of the state arrays that a parameter gets
+    kernel: Kernel
 
     def __init__(self, params, defaults, on_nonfinite="raise"):
         super().__init__()
@@ -90,11 +92,6 @@ class Optimizer(Update):
         params = parameter_list(self.name, params)
         for group in params if isinstance(params[0], dict) else [{"params": params}]:
             self.add_param_group(group)
-
-    @property
-    def parameters(self):
-        """All parameters of all groups."""
-        return [parameter for group in self.param_groups for parameter in group["params"]]
 
     def add_param_group(self, group):
         """Optimise more parameters.
@@ -112,6 +109,7 @@ class Optimizer(Update):
             if parameter in known:
                 raise ValueError(f"{self.name}: parameter {parameter.name or parameter.shape} is in two groups")
             known.add(parameter)
+        self.parameters = [*self.parameters, *group["params"]]
         self.param_groups.append(ParameterGroup(group, self.layout))
         version.count += 1
 
@@ -191,6 +189,10 @@ class Optimizer(Update):
             kept.clock = fresh.get(id(kept.clock), kept.clock)
         version.count += bool(fresh)
 
+    def layout(self, group):
+        """The settings of a group in the kernel's order; ValueError if one is out of range."""
+        raise NotImplementedError
+
     def buffers_of(self, group):
         """Names of the state arrays that the settings of a group call for."""
         return self.buffers
@@ -210,7 +212,7 @@ class Optimizer(Update):
         moments = {name: [kept.buffers[name] for kept in states] for name in names}
         stretches = runs([weights, gradients, *moments.values()], clocks)
         pieces = segments(weights, stretches)
-        outputs = list(pieces)
+        outputs: list[np.ndarray | None] = list(pieces)
         for name in self.buffers:
             outputs += segments(moments[name], stretches) if name in names else [None] * len(pieces)
         ticking = [clocks[first] for first, last in stretches for _ in segments(weights, [(first, last)])]
@@ -240,7 +242,7 @@ class Optimizer(Update):
         for group, settings in zip(self.param_groups, saved, strict=True):
             group.update({name: value for name, value in settings.items() if name != "params"})
         owners = [(parameter, group) for group in self.param_groups for parameter in group["params"]]
-        clocks = {}
+        clocks: dict[float, np.ndarray] = {}
         for number, values in state_dict["state"].items():
             parameter, group = owners[int(number)]
             kept = self.states([parameter], group)[0]

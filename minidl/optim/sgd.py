@@ -45,8 +45,7 @@ class SGD(Optimizer):
         )
         super().__init__(params, defaults, on_nonfinite)
 
-    @staticmethod
-    def layout(group):
+    def layout(self, group):
         """The settings in the kernel's order."""
         momentum, dampening = at_least("SGD", "momentum", group["momentum"]), float(group["dampening"])
         if group["nesterov"] and (momentum == 0 or dampening != 0):

@@ -1,6 +1,7 @@
 """Update nodes: what happens to gradients and parameters after backward."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,7 +19,7 @@ class Update(Caller):
         Those whose gradients it reads or changes.
     """
 
-    parameters = ()
+    parameters: Sequence[Tensor] = ()
 
     def call(self, *args, **kwargs):
         phase, state.phase = state.phase, "update"
@@ -78,7 +79,7 @@ def sizes(pieces):
 
 def with_gradient(parameters):
     """The parameters that have a gradient now, by dtype."""
-    groups = {}
+    groups: dict[np.dtype, list[Tensor]] = {}
     for parameter in parameters:
         if parameter.has_grad():
             groups.setdefault(parameter.dtype, []).append(parameter)

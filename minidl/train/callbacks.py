@@ -4,6 +4,7 @@ import csv
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ class Callback:
     To end training after this epoch, set ``self.trainer.stop_training = True``.
     """
 
-    trainer = None
+    trainer: Any = None  # the Trainer; importing it here would make a circle
 
     def on_train_begin(self):
         """Before the first epoch."""
@@ -156,7 +157,8 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, path):
-        self.path, self.file = Path(path), None
+        self.path = Path(path)
+        self.file: Any = None
 
     def on_train_begin(self):
         self.file, self.writer = self.path.open("w", newline=""), None

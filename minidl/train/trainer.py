@@ -121,7 +121,8 @@ class Trainer:
         if interrupt.requested:
             history.interrupted = True
             print(
-                f"minidl: interrupted in epoch {epoch} of {epochs}, {len(history)} finished; the weights are those of the last step",
+                f"minidl: interrupted in epoch {epoch} of {epochs}, {len(history)} finished; "
+                "the weights are those of the last step",
                 file=sys.stderr,
             )
         return history

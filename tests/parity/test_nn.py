@@ -119,7 +119,10 @@ def test_shared_parameters():
     assert [path for path, _ in ours.named_parameters()] == [path for path, _ in theirs.named_parameters()]
 
 
-@pytest.mark.parametrize("name, param", [("linear", None), ("conv2d", None), ("tanh", None), ("relu", None), ("selu", None), ("leaky_relu", 0.3), ("leaky_relu", None)])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, param",
+    [(name, None) for name in ("linear", "conv2d", "tanh", "relu", "selu", "leaky_relu")] + [("leaky_relu", 0.3)],
+)
 def test_gains(name, param):
     assert nn.init.calculate_gain(name, param) == pytest.approx(torch.nn.init.calculate_gain(name, param))
 
