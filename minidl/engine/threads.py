@@ -1,5 +1,6 @@
 """The number of threads, for Cython's and Numba's kernels alike."""
 
+import os
 import sys
 
 from minidl.kernels import kernel
@@ -17,3 +18,7 @@ def set_num_threads(count):
     compiler = sys.modules.get("minidl.kernels.backward.compiler")
     if compiler is not None:  # otherwise Numba is not loaded yet, and asks when it is
         compiler.follow_num_threads()
+
+
+# A child of fork has none of its parent's threads: entering a parallel region there hangs, or kills the process.
+os.register_at_fork(after_in_child=lambda: set_num_threads(1))

@@ -11,6 +11,9 @@ cdef int threads() noexcept nogil:
     return _threads
 
 
+threads_address = <size_t>&threads  # for kernels that Numba compiles
+
+
 def set_num_threads(int count):
     """Number of threads that kernels may use; the results do not depend on it."""
     global _threads

@@ -2,12 +2,12 @@
 
 from numba import carray, prange
 
-from minidl.kernels.backward.compiler import PARALLEL, kernel, loops
+from minidl.kernels.backward.compiler import kernel, loops, serial
 
 
 @loops
 def _times(dx, dy, d):
-    if d.size < PARALLEL:
+    if serial(d.size):
         for i in range(d.size):
             dx[i] = dy[i] * d[i]
     else:
@@ -25,7 +25,7 @@ def times(p, n, a):
 
 @loops
 def _relu(dx, dy, y):
-    if y.size < PARALLEL:
+    if serial(y.size):
         for i in range(y.size):
             dx[i] = dy[i] * (y[i] > 0)
     else:
@@ -43,7 +43,7 @@ def relu(p, n, a):
 
 @loops
 def _leaky_relu(dx, dy, x, slope):
-    if x.size < PARALLEL:
+    if serial(x.size):
         for i in range(x.size):
             dx[i] = dy[i] if x[i] > 0 else dy[i] * slope
     else:
@@ -62,7 +62,7 @@ def leaky_relu(p, n, a):
 
 @loops
 def _sigmoid(dx, dy, y):
-    if y.size < PARALLEL:
+    if serial(y.size):
         for i in range(y.size):
             dx[i] = dy[i] * (y[i] * (1 - y[i]))
     else:
@@ -80,7 +80,7 @@ def sigmoid(p, n, a):
 
 @loops
 def _tanh(dx, dy, y):
-    if y.size < PARALLEL:
+    if serial(y.size):
         for i in range(y.size):
             dx[i] = dy[i] * (1 - y[i] * y[i])
     else:
@@ -98,7 +98,7 @@ def tanh(p, n, a):
 
 @loops
 def _ramp(dx, dy, x, low, high, slope):
-    if x.size < PARALLEL:
+    if serial(x.size):
         for i in range(x.size):
             dx[i] = dy[i] * (slope if low < x[i] < high else 0)
     else:
@@ -118,7 +118,7 @@ def ramp(p, n, a):
 
 @loops
 def _hardswish(dx, dy, x, sixth):
-    if x.size < PARALLEL:
+    if serial(x.size):
         for i in range(x.size):
             dx[i] = dy[i] * (0 if x[i] <= -3 else 1 if x[i] >= 3 else (2 * x[i] + 3) * sixth)
     else:
@@ -137,7 +137,7 @@ def hardswish(p, n, a):
 
 @loops
 def _softsign(dx, dy, x):
-    if x.size < PARALLEL:
+    if serial(x.size):
         for i in range(x.size):
             root = 1 + abs(x[i])
             dx[i] = dy[i] / (root * root)
@@ -158,7 +158,7 @@ def softsign(p, n, a):
 @loops
 def _prelu(dx, dy, x, w):
     outer, C, inner = x.shape
-    if x.size < PARALLEL:
+    if serial(x.size):
         for o in range(outer):
             for c in range(C):
                 for i in range(inner):

@@ -22,11 +22,12 @@ import sys
 import threading
 import time
 
+import llvmlite.binding
 import numba
 from numba import types
 from numba.extending import intrinsic
 
-from minidl.kernels.kernel import Kernel, get_num_threads
+from minidl.kernels.kernel import Kernel, get_num_threads, threads_address
 
 # Keeps NaN and Inf: the flags that assume there are none are left out. So is arcp: a loop has a vector copy and a plain
 # one, chosen by addresses, and a division that became a product in one of them would make the bits depend on addresses.
@@ -48,6 +49,15 @@ CACHE = cache_folder() is not None
 
 loops = numba.njit(parallel=True, fastmath=FASTMATH, error_model="numpy", cache=CACHE)
 body = numba.njit(fastmath=FASTMATH, error_model="numpy", inline="always")
+
+llvmlite.binding.add_symbol("minidl_threads", threads_address)
+_threads = types.ExternalFunction("minidl_threads", types.int32())
+
+
+@body
+def serial(size):
+    """Whether loops over `size` elements should do without threads: too few elements, or only one thread allowed."""
+    return size < PARALLEL or _threads() == 1
 
 
 class NumbaKernel(Kernel):

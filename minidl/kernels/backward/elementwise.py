@@ -5,7 +5,7 @@ p: dx dy d, n: the plan of a broadcast (see `minidl/kernels/broadcast.pxd`) in w
 
 from numba import carray, prange
 
-from minidl.kernels.backward.compiler import PARALLEL, as_bool, body, kernel, loops
+from minidl.kernels.backward.compiler import as_bool, body, kernel, loops, serial
 
 TILE = 4096  # elements that a thread takes at a time
 
@@ -48,7 +48,7 @@ def multiply_tile(dx, dy, d, n, scale, tile):
 
 @loops
 def _multiply(dx, dy, d, n, scale):
-    if n[0] < PARALLEL:
+    if serial(n[0]):
         for tile in range(tiles(n)):
             multiply_tile(dx, dy, d, n, scale, tile)
     else:
@@ -78,7 +78,7 @@ def divide_tile(dx, dy, d, n, scale, tile):
 
 @loops
 def _divide(dx, dy, d, n, scale):
-    if n[0] < PARALLEL:
+    if serial(n[0]):
         for tile in range(tiles(n)):
             divide_tile(dx, dy, d, n, scale, tile)
     else:
@@ -104,7 +104,7 @@ def select_tile(dx, dy, mask, n, wanted, tile):
 
 @loops
 def _select(dx, dy, mask, n, wanted):
-    if n[0] < PARALLEL:
+    if serial(n[0]):
         for tile in range(tiles(n)):
             select_tile(dx, dy, mask, n, wanted, tile)
     else:
@@ -134,7 +134,7 @@ def scale_tile(dx, dy, n, scale, tile):
 
 @loops
 def _scale(dx, dy, n, scale):
-    if n[0] < PARALLEL:
+    if serial(n[0]):
         for tile in range(tiles(n)):
             scale_tile(dx, dy, n, scale, tile)
     else:
@@ -153,7 +153,7 @@ def scale(p, n, a):
 
 @loops
 def _clamp(dx, dy, x, low, high):
-    if x.size < PARALLEL:
+    if serial(x.size):
         for i in range(x.size):
             dx[i] = dy[i] if (x[i] >= low) & (x[i] <= high) else 0
     else:

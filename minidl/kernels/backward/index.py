@@ -5,7 +5,7 @@ Threads split the gradient that is written, never a sum, so the order of every s
 
 from numba import carray, prange
 
-from minidl.kernels.backward.compiler import PARALLEL, as_int64, body, kernel, loops
+from minidl.kernels.backward.compiler import as_int64, body, kernel, loops, serial
 
 BLOCK = 64  # sums computed together: a few vectors wide, so that rows are read in whole cache lines
 PARTS = 16  # that the rows of one gradient are cut into, whatever the number of threads
@@ -57,7 +57,7 @@ def _sum_block(dx, dy, kept, kept_strides, summed, summed_strides, unit):
 @loops
 def _expand(dx, dy, kept, kept_strides, summed, summed_strides):
     units = dx.size // kept[-1] * ((kept[-1] + BLOCK - 1) // BLOCK)
-    if dy.size < PARALLEL:
+    if serial(dy.size):
         for unit in range(units):
             _sum_block(dx, dy, kept, kept_strides, summed, summed_strides, unit)
     else:
@@ -95,7 +95,7 @@ def _add_rows(dx, dy, index, low, high):
 @loops
 def _take(dx, dy, index):
     outer, P, _ = dx.shape
-    if dx.size + dy.size < PARALLEL:
+    if serial(dx.size + dy.size):
         for o in range(outer):
             _add_rows(dx[o], dy[o], index, 0, P)
     elif outer >= PARTS:
@@ -125,7 +125,7 @@ def _add_elements(dx, dy, index):
 
 @loops
 def _gather(dx, dy, index):
-    if dx.size + dy.size < PARALLEL:
+    if serial(dx.size + dy.size):
         for o in range(dx.shape[0]):
             _add_elements(dx[o], dy[o], index[o])
     else:

@@ -2,7 +2,7 @@
 
 from numba import carray, prange
 
-from minidl.kernels.backward.compiler import PARALLEL, as_int64, body, kernel, loops
+from minidl.kernels.backward.compiler import as_int64, body, kernel, loops, serial
 
 
 @body
@@ -24,7 +24,7 @@ def _cross_entropy_at(dx, dy, e, pull, pick, target, each, o):
 
 @loops
 def _cross_entropy(dx, dy, e, pull, pick, target, each):
-    if e.size < PARALLEL:
+    if serial(e.size):
         for o in range(e.shape[0]):
             _cross_entropy_at(dx, dy, e, pull, pick, target, each, o)
     else:
@@ -74,7 +74,7 @@ def _soft_cross_entropy_at(dx, dy, e, pull, q, each, o):
 
 @loops
 def _soft_cross_entropy(dx, dy, e, pull, q, each):
-    if e.size < PARALLEL:
+    if serial(e.size):
         for o in range(e.shape[0]):
             _soft_cross_entropy_at(dx, dy, e, pull, q, each, o)
     else:
@@ -111,7 +111,7 @@ def soft_target(p, n, a):
 
 @loops
 def _scaled(dx, dy, d, scale, each):
-    if d.size < PARALLEL:
+    if serial(d.size):
         for i in range(d.size):
             dx[i] = d[i] * (dy[each * i] * scale)
     else:

@@ -2,13 +2,13 @@
 
 from numba import carray, prange
 
-from minidl.kernels.backward.compiler import PARALLEL, as_bool, kernel, loops
+from minidl.kernels.backward.compiler import as_bool, kernel, loops, serial
 
 
 @loops
 def _dropout(dx, dy, keep, scale):
     inner = dy.size // keep.size
-    if dy.size < PARALLEL:
+    if serial(dy.size):
         for i in range(dy.size):
             dx[i] = dy[i] * (keep[i // inner] * scale)
     elif inner == 1:

@@ -2,7 +2,7 @@
 
 from numba import carray, prange
 
-from minidl.kernels.backward.compiler import PARALLEL, as_int64, body, kernel, loops
+from minidl.kernels.backward.compiler import as_int64, body, kernel, loops, serial
 
 COLUMNS = 512  # columns summed by one thread: long enough stretches of a row for the prefetcher
 
@@ -10,7 +10,7 @@ COLUMNS = 512  # columns summed by one thread: long enough stretches of a row fo
 @loops
 def _column_sum(db, dy):
     M, N = dy.shape
-    if M * N < PARALLEL:
+    if serial(M * N):
         for j in range(N):
             db[j] = 0
         for i in range(M):
@@ -51,7 +51,7 @@ def prod_one(dx, dy, x, o):
 
 @loops
 def _prod(dx, dy, x):
-    if x.size < PARALLEL:
+    if serial(x.size):
         for o in range(x.shape[0]):
             prod_one(dx, dy, x, o)
     else:
@@ -77,7 +77,7 @@ def at_index_one(dx, dy, index, o):
 
 @loops
 def _at_index(dx, dy, index):
-    if dx.size < PARALLEL:
+    if serial(dx.size):
         for o in range(dx.shape[0]):
             at_index_one(dx, dy, index, o)
     else:
@@ -95,7 +95,7 @@ def at_index(p, n, a):
 
 @loops
 def _quotient_or_zero(q, dy, y):
-    if y.size < PARALLEL:
+    if serial(y.size):
         for i in range(y.size):
             q[i] = dy[i] / y[i] if y[i] != 0 else 0
     else:

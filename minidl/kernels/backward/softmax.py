@@ -2,7 +2,7 @@
 
 from numba import carray, prange
 
-from minidl.kernels.backward.compiler import PARALLEL, body, kernel, loops
+from minidl.kernels.backward.compiler import body, kernel, loops, serial
 
 
 @body
@@ -27,7 +27,7 @@ def _softmax_at(dx, dy, y, o):
 
 @loops
 def _softmax(dx, dy, y):
-    if y.size < PARALLEL:
+    if serial(y.size):
         for o in range(y.shape[0]):
             _softmax_at(dx, dy, y, o)
     else:
@@ -65,7 +65,7 @@ def _log_softmax_at(dx, dy, s, o):
 
 @loops
 def _log_softmax(dx, dy, s):
-    if s.size < PARALLEL:
+    if serial(s.size):
         for o in range(s.shape[0]):
             _log_softmax_at(dx, dy, s, o)
     else:
