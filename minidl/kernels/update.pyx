@@ -16,6 +16,7 @@ SEGMENT = 16384
 
 cdef enum:
     LANES = 64
+    FEW = 4  # segments that one thread passes over before another has woken up
 
 cdef enum:
     RAISE
@@ -31,10 +32,11 @@ ctypedef void (*segment_t)(real **p, const Py_ssize_t *n, const double *a, Py_ss
 
 
 cdef inline void _each(segment_t work, real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    # work on segment s, for every s; a single one without the price of a parallel region
+    # work on segment s, for every s
     cdef Py_ssize_t s
-    if n[0] == 1:
-        _flushed(work, p, n, a, 0)
+    if n[0] < FEW or threads() == 1:
+        for s in range(n[0]):
+            _flushed(work, p, n, a, s)
     else:
         for s in prange(n[0], schedule="static", num_threads=threads()):
             _flushed(work, p, n, a, s)
