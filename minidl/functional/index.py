@@ -206,9 +206,11 @@ def _complete(index, input):
             if not part.array.size:
                 part = as_tensor(part.array.astype(np.int64))  # an empty list has no dtype of its own
             part = as_index("index", part)
-        elif isinstance(part, (bool, np.bool_)) or not (part is None or part is Ellipsis or isinstance(part, slice)):
+        elif part is not None and part is not Ellipsis and not isinstance(part, slice):
             try:
-                part = operator.index("a bool" if isinstance(part, (bool, np.bool_)) else part)  # type: ignore[arg-type]
+                if isinstance(part, (bool, np.bool_)):
+                    raise TypeError
+                part = operator.index(part)
             except TypeError:
                 raise TypeError(
                     f"index: got {type(part).__name__}, expected integers, slices, None, ..., integer arrays or masks"

@@ -1,6 +1,8 @@
+"""Matrix products; n of the first three: M, N, K, accumulate, batch, then the strides of c, a and b over the batch."""
+
 from minidl.kernels.kernel import Kernel
 
-matmul_nn: Kernel
-matmul_nt: Kernel
-matmul_tn: Kernel
-linear: Kernel
+matmul_nn: Kernel  # c[M, N], a[M, K], b[K, N]
+matmul_nt: Kernel  # c[M, N], a[M, K], b[N, K]
+matmul_tn: Kernel  # c[M, N], a[K, M], b[K, N]
+linear: Kernel  # y[M, N], x[M, K], w[N, K], bias[N] or None; n: M, N, K, activation

@@ -91,30 +91,26 @@ def kernel(function):
     return NumbaKernel(function)
 
 
-@intrinsic
-def as_int64(typingcontext, pointer):
-    """The same address as a pointer to int64: labels and indices among float buffers."""
+def retyped(dtype):
+    """An intrinsic: the same address as a pointer to `dtype`."""
 
-    def codegen(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
+    def retype(typingcontext, pointer):
+        def codegen(context, builder, signature, arguments):
+            return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
 
-    return types.CPointer(types.int64)(pointer), codegen
+        return types.CPointer(dtype)(pointer), codegen
+
+    return intrinsic(retype)
 
 
-@intrinsic
-def as_bool(typingcontext, pointer):
-    """The same address as a pointer to bytes: masks among float buffers."""
-
-    def codegen(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], context.get_value_type(signature.return_type))
-
-    return types.CPointer(types.uint8)(pointer), codegen
+as_int64 = retyped(types.int64)  # labels and indices among float buffers
+as_bool = retyped(types.uint8)  # masks among float buffers
 
 
 def follow_num_threads():
     """Use as many threads as the Cython kernels do."""
     numba.get_num_threads()
-    numba.set_num_threads(min(get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(min(get_num_threads(), numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
 
 
 class Notice:
