@@ -218,6 +218,36 @@ def test_lists_and_other_arguments():
     assert calls == [True, False]
 
 
+def test_arguments_by_name():
+    network = Network()
+    step = dl.record(network.step)
+    x, y = batch()
+    step(x, y=y)
+    step(y=y, x=x)
+    assert [len(recordings) for recordings in step.recordings.values()] == [1]
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        step(x, y, z=y)
+
+
+def test_arguments_that_cannot_be_fed():
+    step = dl.record(lambda x: x)
+    with pytest.raises(TypeError, match="got arguments of types dict"):
+        step({"x": 1})
+
+
+def test_an_update_recorded_alone_guards_itself():
+    network = Network()
+    clip_then_step = [lambda: clip_grad_norm_(network.parameters, 1.0), network.optimizer.step]
+    network.loss(*batch()).backward()
+    for call in clip_then_step:
+        call()
+    update = dl.record(network.optimizer.step)
+    update()
+    network.w1.buffer[0, 0] = np.nan
+    with pytest.raises(FloatingPointError, match="NaN or Inf"):
+        update()
+
+
 def test_replay_allocates_nothing():
     network = Network()
     step = dl.record(network.step)

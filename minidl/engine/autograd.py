@@ -101,8 +101,6 @@ class Backward(Caller):
 
     def mark_leaves(self):
         """Let the leaves know that they have gradients now."""
-        for leaf in self.leaves:
-            leaf.finite = False
         mark(self, self.leaves, True)
 
     def history(self):

@@ -30,6 +30,8 @@ class Recording(Caller):
         are looked at when `version.count` has changed, and compared by identity.
     flags : dict
         ``{leaf: value}``: whether a leaf had a gradient when the step began; None where the step itself decides.
+    checked : set of Tensor
+        Leaves whose gradients the step has found finite since it last changed them: no need to look again.
     witness : list or None
         Gets a copy of what each call left in its outputs.
     """
@@ -41,7 +43,7 @@ class Recording(Caller):
         self.witness = witness
         feeds = [Tensor.public(memory.copy(argument.array)) for argument in arguments if isinstance(argument, Tensor)]
         self.tape = Tape([feed.array for feed in feeds])
-        self.guards, self.flags = {}, {}
+        self.guards, self.flags, self.checked = {}, {}, set()
         for feed in feeds:
             feed.recording = self
         remaining = iter(feeds)
@@ -75,9 +77,10 @@ class Recording(Caller):
         self.flags.setdefault(leaf, bool(leaf.gradient_flag()[0]))
 
     def decides_flags(self, leaves):
-        """Note that the step sets the flags of `leaves` itself."""
+        """Note that the step sets the flags of `leaves` itself, and changes their gradients."""
         for leaf in leaves:
             self.flags.setdefault(leaf, None)
+        self.checked.difference_update(leaves)
 
     def check_flags_first(self):
         """Let the tape begin with a look at the flags that the step relies on."""
@@ -130,7 +133,9 @@ class Step:
         self.recordings = {}  # key of the arguments -> list of Recording
         self.last = None
 
-    def __call__(self, *args):
+    def __call__(self, *args, **kwargs):
+        if kwargs:
+            args = self.positional(args, kwargs)
         last = self.last
         if (
             last is not None
@@ -141,6 +146,18 @@ class Step:
         ):
             return last.result
         return self.find(args)
+
+    def positional(self, args, kwargs):
+        """All arguments in the order of the function's signature."""
+        import inspect
+
+        bound = inspect.signature(self.function).bind(*args, **kwargs)
+        bound.apply_defaults()
+        if bound.kwargs:
+            raise TypeError(
+                f"record: {self.function.__name__}() takes keyword-only arguments, which a step cannot feed"
+            )
+        return bound.args
 
     def find(self, args):
         """Replay the recording that fits `args`, or make one."""
@@ -233,6 +250,13 @@ def arrays_of(arguments):
 def key_of(arguments):
     """What makes two calls of a step the same kind."""
     described = tuple((a.shape, a.dtype.str) if isinstance(a, Tensor) else a for a in arguments)
+    try:
+        hash(described)
+    except TypeError:
+        kinds = ", ".join(type(a).__name__ for a in arguments)
+        raise TypeError(
+            f"record: got arguments of types {kinds}, expected arrays, tensors, lists or hashables"
+        ) from None
     return (state.grad_enabled, described)
 
 

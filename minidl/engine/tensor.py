@@ -35,12 +35,10 @@ class Tensor:
         "_requires_grad",
         "array",
         "buffer",  # memory of the gradient, kept from step to step
-        "finite",  # leaf: the gradient has been checked since it was computed
         "flag",  # leaf: one byte, 1 while the buffer holds a gradient; a buffer itself, so that tapes can set it
         "name",
         "node",
         "recording",  # the recording whose values this one depends on
-        "retains_grad",
     )
     public: type  # the class of results, set by the floor that adds the methods
 
@@ -52,7 +50,6 @@ class Tensor:
         self.array = array
         self._requires_grad = requires_grad
         self.node = self.buffer = self.flag = self.recording = self.name = None
-        self.finite = self.retains_grad = False
 
     shape = property(lambda self: self.array.shape, doc="Sizes of the dimensions.")
     dtype = property(lambda self: self.array.dtype, doc="NumPy dtype.")

@@ -1,4 +1,4 @@
-"""Elementwise kernels: bookkeeping on buffers, arithmetic and comparison with broadcasting."""
+"""Bookkeeping on buffers: fill, copy, add up, check, and the flags that say which gradients there are."""
 
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t, uint8_t

@@ -160,8 +160,8 @@ class Optimizer(Update):
         """Look for NaN and Inf before anything is changed, unless a clip has just done so."""
         if self.on_nonfinite == "skip":
             self.call(fill, [self.go], [], [1], [1.0])
-        else:
-            parameters = [parameter for parameter in parameters if not parameter.finite]
+        elif state.recording is not None:
+            parameters = [parameter for parameter in parameters if parameter not in state.recording.checked]
         for dtype, members in with_gradient(parameters).items():
             pieces = gradient_segments(members)
             spoiled = memory.empty(len(pieces), np.float64)

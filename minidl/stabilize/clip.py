@@ -62,8 +62,8 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, on_nonfinite="raise"):
     pieces = gradient_segments(node.parameters)
     partial = memory.empty(len(pieces), np.float64)
     node.call(kernels.clip_norm, [norm, partial, *pieces], [], sizes(pieces), scalars)
-    for parameter in node.parameters:
-        parameter.finite = on_nonfinite != "skip"
+    if state.recording is not None and on_nonfinite != "skip":
+        state.recording.checked.update(node.parameters)
     return norm
 
 
