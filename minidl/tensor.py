@@ -48,6 +48,23 @@ class Tensor(engine.Tensor):
         self.requires_grad = requires_grad
         return self
 
+    @property
+    def data(self):
+        """The same values without history, as `detach` gives them."""
+        return self.detach()
+
+    def numel(self):
+        """Number of elements."""
+        return self.array.size
+
+    def dim(self):
+        """Number of dimensions."""
+        return self.ndim
+
+    def size(self, dim=None):
+        """The shape, or one of its sizes."""
+        return self.shape if dim is None else self.shape[dim]
+
     def detach(self):
         """The same values, sharing memory, without history."""
         detached = Tensor(self.array)

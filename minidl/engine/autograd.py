@@ -3,7 +3,7 @@
 import numpy as np
 
 from minidl.engine import memory
-from minidl.engine.node import Caller, first_producer
+from minidl.engine.node import Caller, origin
 from minidl.engine.state import no_grad, state
 from minidl.engine.tensor import as_array
 from minidl.kernels.elementwise import accumulate, check_finite, copy, fill, set_flags
@@ -109,8 +109,7 @@ class Backward(Caller):
 
     def explain_nonfinite(self, call, history):
         """Who made the NaN or Inf."""
-        producer = first_producer(history) or "a leaf of the graph holds it"
-        return f"the tensor to differentiate is NaN or Inf. First produced by {producer}"
+        return f"the tensor to differentiate is NaN or Inf. {origin(history) or 'It was so from the start'}"
 
 
 def mark(caller, leaves, present):

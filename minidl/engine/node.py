@@ -174,32 +174,39 @@ def all_finite(arrays):
     return all(np.isfinite(array).all() for array in arrays if array is not None and array.dtype.kind == "f")
 
 
-def first_producer(calls):
-    """Sentence on the first of `calls` that made a NaN or an Inf out of finite numbers; None if there is none.
+def origin(calls):
+    """Sentence on where the first NaN or Inf came from: made by one of `calls`, or read by it; None if there is none.
 
     Buffers still hold what the calls left there. A buffer that several calls wrote in turn may have been spoiled by a
     later one, so a suspect is run once more, on buffers of its own.
     """
     for call in calls:
-        if all_finite(call.outputs) or not all_finite(call.inputs):
+        if all_finite(call.outputs):
             continue
+        spoiled = [array for array in call.inputs if not all_finite([array])]
+        if spoiled:
+            return f"It came in from outside: {call.node} read {counts(spoiled)}"
         outputs = [None if array is None else memory.copy(array) for array in call.outputs]
         call.on(outputs).run()
         if not all_finite(outputs):
-            return describe_producer(call)
+            return f"First produced by {describe_producer(call)}"
     return None
+
+
+def counts(arrays):
+    """How many NaN and Inf the float arrays hold, in words."""
+    return "; ".join(
+        f"{np.isnan(array).sum()} NaN and {np.isinf(array).sum()} Inf among {array.size} values of shape {array.shape}"
+        for array in arrays
+        if array is not None and array.dtype.kind == "f"
+    )
 
 
 def describe_producer(call):
     """One sentence on the call that made the first NaN or Inf."""
-    counts = [
-        f"{np.isnan(array).sum()} NaN and {np.isinf(array).sum()} Inf among {array.size} values of shape {array.shape}"
-        for array in call.outputs
-        if array is not None and array.dtype.kind == "f"
-    ]
     ranges = [
         f"shape {array.shape} in [{np.min(array):.6g}, {np.max(array):.6g}]"
         for array in call.inputs
         if array is not None and array.dtype.kind == "f" and array.size
     ]
-    return f"{call.node}, {call.phase}: made {'; '.join(counts)} from {', '.join(ranges) or 'no float input'}"
+    return f"{call.node}, {call.phase}: made {counts(call.outputs)} from {', '.join(ranges) or 'no float input'}"

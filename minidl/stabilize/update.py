@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minidl.engine import Caller, Tensor, memory, state
-from minidl.engine.node import first_producer
+from minidl.engine.node import origin
 from minidl.kernels.update import POLICIES, SEGMENT
 
 
@@ -31,9 +31,7 @@ class Update(Caller):
     def explain_nonfinite(self, call, history):
         """Which gradients, and who made the first NaN or Inf."""
         advice = "To learn which node made it first, record the step, or run it under minidl.detect_anomaly()"
-        producer = first_producer(history)
-        origin = f"First produced by {producer}" if producer else advice
-        return f"NaN or Inf in the gradient of {spoiled(self.parameters)}. {origin}"
+        return f"NaN or Inf in the gradient of {spoiled(self.parameters)}. {origin(history) or advice}"
 
 
 def runs(columns, keys):
