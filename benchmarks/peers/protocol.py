@@ -50,7 +50,7 @@ def serve(start):
         request = json.loads(line)
         try:
             reply(getattr(worker, request.pop("do"))(**request))
-        except Exception as error:  # noqa: BLE001 - whatever it was, the driver wants to know
+        except Exception as error:  # whatever it was, the driver wants to know
             traceback.print_exc()
             reply({"error": f"{type(error).__name__}: {error}"})
 

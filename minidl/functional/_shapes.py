@@ -109,6 +109,13 @@ def real(input):
     return promote(input, real=True)[0]
 
 
+def position(name, dim, ndim):
+    """`dim` counted from the front; IndexError if there is no such dimension."""
+    if not -max(ndim, 1) <= dim < max(ndim, 1):
+        raise IndexError(f"{name}: dim: got {dim}, expected {-max(ndim, 1)} <= dim < {max(ndim, 1)}")
+    return dim % max(ndim, 1)
+
+
 def normalized_dims(name, dim, ndim):
     """`dim` (None, int or tuple, negative counts from the end) as a sorted tuple; None means all."""
     if dim is None:
@@ -117,11 +124,7 @@ def normalized_dims(name, dim, ndim):
     for d in dim if isinstance(dim, (tuple, list)) else (dim,):
         if not isinstance(d, (int, np.integer)) or isinstance(d, bool):
             raise TypeError(f"{name}: dim: got {dim!r}, expected an integer or a tuple of integers")
-        if not -max(ndim, 1) <= d < max(ndim, 1):
-            raise IndexError(
-                f"{name}: dim: got {d}, expected {-max(ndim, 1)} <= dim < {max(ndim, 1)} for {ndim} dimensions"
-            )
-        dims.append(int(d) % max(ndim, 1))
+        dims.append(position(name, int(d), ndim))
     if len(set(dims)) != len(dims):
         raise ValueError(f"{name}: dim: got {dim!r}, a dimension appears twice")
     return tuple(sorted(dims)) if ndim else ()

@@ -1,14 +1,8 @@
 """Strided copies: NumPy says where the elements of a view are, a kernel copies them."""
 
+from minidl.engine.memory import address
 from minidl.kernels import index as K
 from minidl.kernels.elementwise import fill
-
-
-def position(name, dim, ndim):
-    """`dim` counted from the front; IndexError if there is no such dimension."""
-    if not -max(ndim, 1) <= dim < max(ndim, 1):
-        raise IndexError(f"{name}: dim: got {dim}, expected {-max(ndim, 1)} <= dim < {max(ndim, 1)}")
-    return dim % max(ndim, 1)
 
 
 def copy_view(caller, to, to_view, source, source_view):
@@ -59,8 +53,3 @@ def merge(sizes, strides, others):
         merged.insert(-1, rows)
     merged = [(1, 0, 0)] * (2 - len(merged)) + merged
     return zip(*merged, strict=True)
-
-
-def address(array):
-    """Where the first element is."""
-    return array.__array_interface__["data"][0]

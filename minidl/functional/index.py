@@ -7,7 +7,7 @@ import numpy as np
 
 from minidl.engine import Node, Tensor, as_tensor, memory
 from minidl.functional import _backward as B
-from minidl.functional._strided import position
+from minidl.functional._shapes import broadcast_shapes, position
 from minidl.functional.join import narrow
 from minidl.functional.shape import View, expand, permute, reshape
 from minidl.kernels import index as K
@@ -133,7 +133,7 @@ def take_along_dim(input, indices, dim=None):
     if index.ndim != input.ndim:
         raise ValueError(f"take_along_dim: indices has shape {index.shape}, expected {input.ndim} dimensions")
     others = (input.shape[:dim] + (1,) + input.shape[dim + 1 :], index.shape[:dim] + (1,) + index.shape[dim + 1 :])
-    shape = _broadcast("take_along_dim", *others)
+    shape = broadcast_shapes("take_along_dim", *others)
     input = expand(input, (*shape[:dim], input.shape[dim], *shape[dim + 1 :]))
     index = expand(index, (*shape[:dim], index.shape[dim], *shape[dim + 1 :]))
     return _gather(input, dim, index, negative=True)
@@ -186,7 +186,7 @@ def getitem(input, index):
             dims = dims[:i] + [d - 1 for d in dims[i + 1 :]]
     if not arrays:
         return input
-    shape = _broadcast("index", *(array.shape for array in arrays))
+    shape = broadcast_shapes("index", *(array.shape for array in arrays))
     if dims != list(range(dims[0], dims[0] + len(dims))):
         input = permute(input, dims + [d for d in range(input.ndim) if d not in dims])
         dims[0] = 0
@@ -249,10 +249,3 @@ def as_index(name, index):
     if index.dtype != np.int64:
         raise TypeError(f"{name}: index is {index.dtype}, expected int64")
     return index
-
-
-def _broadcast(name, *shapes):
-    try:
-        return np.broadcast_shapes(*shapes)
-    except ValueError:
-        raise ValueError(f"{name}: the shapes {', '.join(map(str, shapes))} do not broadcast") from None

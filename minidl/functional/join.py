@@ -3,7 +3,8 @@
 import numpy as np
 
 from minidl.engine import Node, as_tensor
-from minidl.functional._strided import copy_view, position
+from minidl.functional._shapes import position
+from minidl.functional._strided import copy_view
 from minidl.functional.shape import View, unsqueeze
 from minidl.kernels.elementwise import fill
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from minidl.engine import Node, as_tensor
 from minidl.functional import _backward as B
-from minidl.functional._strided import copy_view, merge, position, scatter_view
+from minidl.functional._shapes import position
+from minidl.functional._strided import copy_view, merge, scatter_view
 from minidl.kernels.elementwise import copy, fill
 
 # Shared memory -------------------------------------------------------------------------------------------------------
