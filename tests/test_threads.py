@@ -40,3 +40,15 @@ def test_python_threads_do_not_disturb_each_other():
     assert len(found) == 4
     for gradient in found:
         np.testing.assert_array_equal(gradient, expected)
+
+
+def test_denormals_survive_in_the_users_process():
+    smallest = np.full(100_000, 1e-40, np.float32)
+    large_gradient()
+    assert (smallest * np.float32(0.5) > 0).all()
+    assert (dl.tensor(smallest) * 0.5).numpy().all()
+
+
+def test_matmul_flushes_denormals():
+    x = dl.tensor(np.full((4, 4), 1e-30, np.float32))
+    assert not (x @ x).numpy().any()
