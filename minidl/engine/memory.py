@@ -1,6 +1,7 @@
 """Buffers: always C-contiguous, always aligned to a cache line."""
 
 import math
+import threading
 
 import numpy as np
 
@@ -37,15 +38,17 @@ class Arena:
 
     def __init__(self):
         self.chunk, self.used = np.zeros(0, np.uint8), 0
+        self.lock = threading.Lock()
 
     def zeros(self, shape, dtype):
         """Array of zeros behind the one made before, if it fits."""
         dtype = np.dtype(dtype)
         size = _round_up(_bytes(shape, dtype))
-        if self.used + size + ALIGNMENT > self.chunk.size:
-            self.chunk, self.used = np.zeros(max(CHUNK, size + ALIGNMENT), np.uint8), 0
-        array = _carve(self.chunk, self.used, shape, dtype)
-        self.used += size
+        with self.lock:
+            if self.used + size + ALIGNMENT > self.chunk.size:
+                self.chunk, self.used = np.zeros(max(CHUNK, size + ALIGNMENT), np.uint8), 0
+            array = _carve(self.chunk, self.used, shape, dtype)
+            self.used += size
         return array
 
 
