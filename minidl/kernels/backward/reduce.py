@@ -10,9 +10,7 @@ COLUMNS = 512  # columns summed by one thread: long enough stretches of a row fo
 @loops
 def _column_sum(db, dy):
     M, N = dy.shape
-    if serial(
-        M * N // 8
-    ):  # one thread reads straight on; two share rows whose starts often fall into the same cache sets
+    if serial(M * N // 16):  # one thread reads straight on; halves of rows a page apart fall into the same cache sets
         for j in range(N):
             db[j] = 0
         for i in range(M):
