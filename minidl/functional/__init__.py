@@ -37,6 +37,7 @@ from minidl.functional.comparison import (
     ne,
     where,
 )
+from minidl.functional.convolution import conv1d, conv2d, conv_transpose1d, conv_transpose2d
 from minidl.functional.cross_entropy import cross_entropy, nll_loss
 from minidl.functional.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_dropout
 from minidl.functional.elementary import abs, clamp, cos, erf, exp, expm1, log, log1p, neg, sign, sin
@@ -95,6 +96,10 @@ __all__ = [
     "chunk",
     "clamp",
     "clone",
+    "conv1d",
+    "conv2d",
+    "conv_transpose1d",
+    "conv_transpose2d",
     "cos",
     "cross_entropy",
     "div",

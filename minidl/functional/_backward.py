@@ -16,6 +16,7 @@ class _Lazy:
 
 
 activation = _Lazy("minidl.kernels.backward.activation")
+convolution = _Lazy("minidl.kernels.backward.convolution")
 elementwise = _Lazy("minidl.kernels.backward.elementwise")
 index = _Lazy("minidl.kernels.backward.index")
 loss = _Lazy("minidl.kernels.backward.loss")

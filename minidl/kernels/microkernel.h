@@ -1,26 +1,11 @@
-/* What Cython cannot say: vector types, and the tile of C that stays in registers.
+/* What Cython cannot say of a matrix product: the tile of C that stays in registers, and packing by vectors.
  * The body is compiled twice, for float and for double; the names end in _float and _double. */
 #ifndef REAL
 
-#include <stddef.h>
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
+#include "vector.h"
 
 /* Rows of the tile: with its two vectors per row it fills the register file without spilling. */
-#if defined(__AVX512F__)
-#define VECTOR_BYTES 64
-#define TILE_ROWS 14
-#elif defined(__AVX__)
-#define VECTOR_BYTES 32
-#define TILE_ROWS 6
-#elif defined(__aarch64__)
-#define VECTOR_BYTES 16
-#define TILE_ROWS 14
-#else
-#define VECTOR_BYTES 16
-#define TILE_ROWS 6
-#endif
+#define TILE_ROWS (VECTOR_REGISTERS > 16 ? 14 : 6)
 #define TILE_VECTORS 2
 
 /* Packed panels of the calling thread. The loader makes it when a thread first needs it, and frees it with it. */
@@ -28,64 +13,14 @@
 static _Thread_local _Alignas(64) char thread_scratch[SCRATCH_BYTES];
 static inline void *scratch(void) { return thread_scratch; }
 
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 16")
-#define PASTE(name, type) name##_##type
-#define TYPED(name, type) PASTE(name, type)
-
 #define REAL float
-#define INTEGER int
-#define SUFFIX ps
 #include "microkernel.h"
 #undef REAL
-#undef INTEGER
-#undef SUFFIX
 #define REAL double
-#define INTEGER long long
-#define SUFFIX pd
 #include "microkernel.h"
 #undef REAL
-#undef INTEGER
-#undef SUFFIX
 
 #else
-
-#define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
-#define vector TYPED(vector, REAL)
-#define integers TYPED(integers, REAL)
-#define mask TYPED(mask, REAL)
-#define NAME(name) TYPED(name, REAL)
-
-typedef REAL vector __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
-typedef INTEGER integers __attribute__((vector_size(VECTOR_BYTES)));
-
-/* The first `count` lanes only: nothing beyond them is read or written, the others load as zero. */
-#if defined(__AVX512F__)
-typedef unsigned short mask;
-INLINE mask NAME(first)(int count) { return (mask)((1u << count) - 1); }
-INLINE vector NAME(load)(const REAL *p, mask m) { return (vector)TYPED(_mm512_maskz_loadu, SUFFIX)(m, p); }
-INLINE void NAME(store)(REAL *p, mask m, vector x) { TYPED(_mm512_mask_storeu, SUFFIX)(p, m, x); }
-#elif defined(__AVX2__)
-typedef integers mask;
-INLINE mask NAME(first)(int count) {
-    mask m;
-    UNROLL for (int i = 0; i < LANES; i++) m[i] = i;
-    return m < count;
-}
-INLINE vector NAME(load)(const REAL *p, mask m) { return (vector)TYPED(_mm256_maskload, SUFFIX)(p, (__m256i)m); }
-INLINE void NAME(store)(REAL *p, mask m, vector x) { TYPED(_mm256_maskstore, SUFFIX)(p, (__m256i)m, x); }
-#else
-typedef int mask;
-INLINE mask NAME(first)(int count) { return count; }
-INLINE vector NAME(load)(const REAL *p, mask m) {
-    vector x = {0};
-    for (int i = 0; i < m; i++) x[i] = p[i];
-    return x;
-}
-INLINE void NAME(store)(REAL *p, mask m, vector x) {
-    for (int i = 0; i < m; i++) p[i] = x[i];
-}
-#endif
 
 /* c[rows, width] = (c +) a b (+ bias), then relu; a[i, k] is at i * row + k * step; width fills all vectors but, when
  * ragged, the last.
@@ -131,10 +66,7 @@ INLINE void NAME(unrolled)(const int rows, const int vectors, const int ragged, 
     }
     if (relu) {
         UNROLL for (int i = 0; i < rows; i++) {
-            UNROLL for (int v = 0; v < vectors; v++) {
-                /* Clears what is below zero; NaN is not, and stays. */
-                acc[i][v] = (vector)((integers)acc[i][v] & ~(integers)(acc[i][v] < (vector){0}));
-            }
+            UNROLL for (int v = 0; v < vectors; v++) acc[i][v] = NAME(relu)(acc[i][v]);
         }
     }
     UNROLL for (int i = 0; i < rows; i++) {
@@ -160,7 +92,7 @@ static void NAME(tile)(int rows, REAL *c, ptrdiff_t ldc, const REAL *a, ptrdiff_
         break;
     switch (rows) {
         ROWS(1) ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6)
-#if TILE_ROWS > 6
+#if VECTOR_REGISTERS > 16
         ROWS(7) ROWS(8) ROWS(9) ROWS(10) ROWS(11) ROWS(12) ROWS(13) ROWS(14)
 #endif
     }
@@ -204,11 +136,5 @@ static void NAME(pack_copy)(REAL *to, ptrdiff_t ldt, const REAL *from, ptrdiff_t
     const mask m = NAME(first)(count);
     for (ptrdiff_t k = 0; k < depth; k++) *(vector *)(to + k * ldt) = NAME(load)(from + k * ldf, m);
 }
-
-#undef LANES
-#undef vector
-#undef integers
-#undef mask
-#undef NAME
 
 #endif

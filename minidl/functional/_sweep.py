@@ -1,0 +1,184 @@
+"""How windows sweep over planes: the sizes and tables that `minidl.kernels.convolution` works from.
+
+A correlation is ``y[m, r, q] = sum over (c, i, j) of w[m, c, i, j] x[c, r * stride + rows[i], q * stride + columns[j]]``,
+where `rows` and `columns` are the distances of the taps; x is 0 outside. A convolution, its input's gradient, and the
+transposed convolution are all of this form.
+"""
+
+import functools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from minidl.kernels.convolution import LANES
+
+SCRATCH = 1 << 16  # elements that a strip's windows should fit into: they are read again for every tile of outputs
+VECTORS = 64  # that correlate_weight should add up before it sums over the lanes
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One correlation.
+
+    Attributes
+    ----------
+    images, groups : int
+    channels, size : int, (int, int)
+        Channels per group and the height and width of x.
+    outputs, plane : int, int
+        Outputs per group and the number of elements in a plane of y.
+    out : (int, int)
+        Rows and columns of y that are computed.
+    first, spacing : int, (int, int)
+        Where they lie in a plane: the first, and how far apart rows and columns are, in elements.
+    stride : (int, int)
+    rows, columns : tuple of int
+        Distances of the taps, in pixels of x; no taps give zeros.
+    sources : tuple of int
+        Where the weights of the taps of one channel are; those of the next are `channel_stride` further.
+    channel_stride, output_stride, group_stride : int
+        Steps in the weights.
+    """
+
+    images: int
+    groups: int
+    channels: int
+    size: tuple
+    outputs: int
+    plane: int
+    out: tuple
+    first: int
+    spacing: tuple
+    stride: tuple
+    rows: tuple
+    columns: tuple
+    sources: tuple
+    channel_stride: int
+    output_stride: int
+    group_stride: int
+
+
+@dataclass
+class Layout:
+    """What a sweep becomes for one dtype and number of threads.
+
+    Attributes
+    ----------
+    sizes, weight_sizes : list of int
+        Of the kernels `correlate` and `correlate_weight`.
+    workspace, weight_workspace : int
+        Elements of scratch memory that they need.
+    taps, sources, places, runs : ndarray of int64
+        Their tables.
+    """
+
+    sizes: list
+    weight_sizes: list
+    workspace: int
+    weight_workspace: int
+    taps: np.ndarray
+    sources: np.ndarray
+    places: np.ndarray
+    runs: np.ndarray
+
+
+@functools.lru_cache(1024)
+def layout(sweep, dtype, threads):
+    """The `Layout` of a sweep."""
+    lanes = LANES[dtype.name]
+    axes = [_axis(taps, stride) for taps, stride in zip((sweep.rows, sweep.columns), sweep.stride, strict=True)]
+    (pad_h, phases_h, phase_h, ahead_h), (pad_w, phases_w, phase_w, ahead_w) = axes
+    (out_h, out_w), (step_h, step_w) = sweep.out, sweep.spacing
+    pitch = out_w + max(ahead_w, default=0)
+    beyond = max(ahead_h, default=0)  # rows that the windows of a strip see behind its last one
+    strip = _strip_rows(sweep, phases_h * phases_w * pitch, beyond, threads)
+    strips = math.ceil(out_h / strip) if strip else 0
+    window = strip + beyond
+
+    phase = window * pitch
+    laid = phases_h * phases_w * phase
+    taps = [
+        (a * phases_w + b) * phase + up * pitch + left
+        for a, up in zip(phase_h, ahead_h, strict=True)
+        for b, left in zip(phase_w, ahead_w, strict=True)
+    ]
+    channels = np.arange(sweep.channels)[:, None]
+    places, runs = _places(strip, out_w, pitch, lanes)
+    table = np.array(runs, np.int64).reshape(-1, 4)
+    table[:, 2] = sweep.first + table[:, 3] * step_h + table[:, 2] * step_w
+    depth = sweep.channels * len(taps)
+    furthest = max((start for start, _ in places[:-1]), default=0) + max(taps, default=0) + lanes
+    extent = _round(max(sweep.channels, 1) * laid + max(furthest - laid, 0) + lanes)
+    vectors = len(places) - 1
+    together = max(1, min(sweep.images, math.ceil(VECTORS / max(vectors, 1))))
+    while together > 1 and together * (extent + sweep.outputs * vectors * lanes) > 2 * SCRATCH:
+        together -= 1
+    scratch = _round(together * (extent + sweep.outputs * vectors * lanes))
+    sizes = [
+        sweep.images, sweep.groups, sweep.channels, *sweep.size, *sweep.stride, pad_h, pad_w, phases_h, phases_w,
+        window, pitch, extent, sweep.outputs, sweep.plane, step_w, out_h, strip, strips, strip * step_h,
+        vectors, depth, sweep.group_stride, sweep.output_stride, together, threads,
+    ]  # fmt: skip
+    return Layout(
+        [*sizes, extent],
+        [*sizes, scratch],
+        _round(sweep.groups * sweep.outputs * depth) + threads * extent,
+        threads * scratch,
+        _flat(channels * laid + np.array(taps, np.int64)),
+        _flat(channels * sweep.channel_stride + np.array(sweep.sources, np.int64)),
+        np.array(places, np.int64),
+        table,
+    )
+
+
+def _flat(table):
+    return np.ascontiguousarray(table.reshape(-1))
+
+
+def _axis(taps, stride):
+    """Padding before the first pixel, number of phases, and each tap's phase and distance in it."""
+    if not taps:
+        return 0, 0, [], []
+    first = min(taps)
+    phases = min(stride, max(taps) - first + 1)
+    return -first, phases, [(tap - first) % stride for tap in taps], [(tap - first) // stride for tap in taps]
+
+
+def _strip_rows(sweep, row, beyond, threads):
+    """Rows of y to work on at a time: as many as fit into the scratch, but so few that all threads have work."""
+    rows = sweep.out[0]
+    fit = SCRATCH // max(sweep.channels * row, 1) - beyond
+    tasks = sweep.images * sweep.groups
+    share = math.ceil(rows / math.ceil(threads / tasks)) if 0 < tasks < threads else rows
+    strip = max(min(rows, fit, max(share, 4)), min(rows, 1))
+    return math.ceil(rows / math.ceil(rows / strip)) if strip else 0
+
+
+def _places(rows, columns, pitch, lanes):
+    """Where each vector of outputs begins and its first run, and all runs (begin, end, column, row)."""
+    if not rows or not columns:
+        return [(0, 0)], []
+    in_row = math.ceil(columns / lanes)
+    across = math.ceil(((rows - 1) * pitch + columns) / lanes)
+    places, runs = [], []
+    if across < 0.8 * in_row * rows:  # rows are so short that vectors may as well run on through the gaps between them
+        for v in range(across):
+            places.append((v * lanes, len(runs)))
+            for row in range(v * lanes // pitch, min((v * lanes + lanes - 1) // pitch + 1, rows)):
+                begin = max(row * pitch, v * lanes)
+                end = min(row * pitch + columns, (v + 1) * lanes)
+                if begin < end:
+                    runs.append((begin - v * lanes, end - v * lanes, begin - row * pitch, row))
+    else:
+        for row in range(rows):
+            for i in range(in_row):
+                column = max(min(i * lanes, columns - lanes), 0)  # the last vector overlaps the one before
+                places.append((row * pitch + column, len(runs)))
+                runs.append((0, min(lanes, columns), column, row))
+    return [*places, (0, len(runs))], runs
+
+
+def _round(size):
+    """Whole cache lines of float32."""
+    return -(-size // 16) * 16

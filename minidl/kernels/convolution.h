@@ -1,0 +1,172 @@
+/* The two inner loops of convolution: products of weights with a sliding window, and of two sliding planes.
+ *
+ * A window is read where it lies: `taps[k]` says how far its k-th element is from its first one, `places[v]` where the
+ * windows of the v-th vector of outputs begin. So no im2col matrix is made, and stride, dilation and padding are not
+ * known here. The body is compiled twice, for float and for double; the names end in _float and _double. */
+#ifndef REAL
+
+#include <stdint.h>
+#include "vector.h"
+
+#define OUTPUT_ROWS (VECTOR_REGISTERS > 16 ? 14 : 6) /* output channels of a tile */
+#define WEIGHT_ROWS (VECTOR_REGISTERS > 16 ? 4 : 3)  /* tile of weight gradients */
+#define WEIGHT_TAPS 4
+
+typedef struct {
+    int64_t from;   /* distance of its first window from the first one of all */
+    int64_t run;    /* its first entry among the runs; those up to the next vector's are its own */
+} place;
+
+typedef struct {
+    int64_t begin, end; /* lanes */
+    int64_t to;         /* where in the output plane they go */
+    int64_t row;        /* of the output plane */
+} run;
+
+#define REAL float
+#include "convolution.h"
+#undef REAL
+#define REAL double
+#include "convolution.h"
+#undef REAL
+
+#else
+
+/* y[i][...] = relu(sum over k of a[k][i] * window[k] + bias[i]) for `vectors` vectors of places; rows and vectors are
+ * constants at every call. Runs of rows from `height` on are not stored. */
+INLINE void NAME(unrolled_windows)(const int rows, const int vectors, int count, REAL *y, ptrdiff_t plane,
+                                   ptrdiff_t step, int64_t height, const REAL *a, const REAL *x, const int64_t *taps,
+                                   ptrdiff_t depth, const place *places, const run *runs, const REAL *bias, int relu) {
+    vector acc[OUTPUT_ROWS][4];
+    const REAL *from[4];
+    UNROLL for (int v = 0; v < vectors; v++) {
+        from[v] = x + places[v < count ? v : count - 1].from;
+        UNROLL for (int i = 0; i < rows; i++) acc[i][v] = (vector){0};
+    }
+    for (ptrdiff_t k = 0; k < depth; k++, a += rows) {
+        vector window[4];
+        UNROLL for (int v = 0; v < vectors; v++) window[v] = *(const vector *)(from[v] + taps[k]);
+        UNROLL for (int i = 0; i < rows; i++) {
+            UNROLL for (int v = 0; v < vectors; v++) acc[i][v] += a[i] * window[v];
+        }
+    }
+    if (bias) {
+        UNROLL for (int i = 0; i < rows; i++) {
+            UNROLL for (int v = 0; v < vectors; v++) acc[i][v] += bias[i];
+        }
+    }
+    if (relu) {
+        UNROLL for (int i = 0; i < rows; i++) {
+            UNROLL for (int v = 0; v < vectors; v++) acc[i][v] = NAME(relu)(acc[i][v]);
+        }
+    }
+    UNROLL for (int v = 0; v < vectors; v++) {
+        if (v == count) break;
+        for (int64_t r = places[v].run; r < places[v + 1].run; r++) {
+            const int begin = (int)runs[r].begin, end = (int)runs[r].end;
+            REAL *to = y + runs[r].to;
+            if (runs[r].row >= height) continue;
+            if (begin == 0 && end == LANES && step == 1) {
+                UNROLL for (int i = 0; i < rows; i++) *(vector *)(to + i * plane) = acc[i][v];
+            } else if (begin == 0 && step == 1) {
+                const mask m = NAME(first)(end);
+                UNROLL for (int i = 0; i < rows; i++) NAME(store)(to + i * plane, m, acc[i][v]);
+            } else {
+                for (int i = 0; i < rows; i++) {
+                    REAL lanes[LANES];
+                    *(vector *)lanes = acc[i][v];
+                    for (int j = begin; j < end; j++) to[i * plane + (j - begin) * step] = lanes[j];
+                }
+            }
+        }
+    }
+}
+
+/* All `count` places for `rows` output channels; a is packed [depth][rows]. */
+static void NAME(windows)(int rows, ptrdiff_t count, REAL *y, ptrdiff_t plane, ptrdiff_t step, int64_t height,
+                          const REAL *a, const REAL *x, const int64_t *taps, ptrdiff_t depth, const place *places,
+                          const run *runs, const REAL *bias, int relu) {
+#define ROWS(n) \
+    case n: { \
+        enum { vectors = n * 4 <= 2 * OUTPUT_ROWS ? 4 : 2 }; \
+        for (ptrdiff_t v = 0; v < count; v += vectors) \
+            NAME(unrolled_windows)(n, vectors, (int)(count - v < vectors ? count - v : vectors), y, plane, step, height, \
+                                   a, x, taps, depth, places + v, runs, bias, relu); \
+        break; \
+    }
+    switch (rows) {
+        ROWS(1) ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6)
+#if VECTOR_REGISTERS > 16
+        ROWS(7) ROWS(8) ROWS(9) ROWS(10) ROWS(11) ROWS(12) ROWS(13) ROWS(14)
+#endif
+    }
+#undef ROWS
+}
+
+/* Sums over the lanes of WEIGHT_TAPS vectors, added to dw[0..count). */
+INLINE void NAME(add_sums)(REAL *dw, int count, const vector *x) {
+    enum { PIECE = 16 / sizeof(REAL), PIECES = LANES / PIECE };
+    integers even, odd;
+    UNROLL for (int i = 0; i < LANES; i++) { /* neighbours inside 16 bytes: one instruction everywhere */
+        const int half = i % PIECE / (PIECE / 2), from = i - i % PIECE + i % (PIECE / 2) * 2;
+        even[i] = from + half * LANES;
+        odd[i] = even[i] + 1;
+    }
+    REAL sums[WEIGHT_TAPS * PIECES];
+    UNROLL for (int g = 0; g < WEIGHT_TAPS; g += PIECE) {
+        vector level[WEIGHT_TAPS];
+        UNROLL for (int i = 0; i < PIECE; i++) level[i] = x[g + i];
+        UNROLL for (int n = PIECE / 2; n > 0; n /= 2) {
+            UNROLL for (int i = 0; i < n; i++) {
+                const vector a = level[2 * i], b = level[2 * i + 1];
+                level[i] = __builtin_shuffle(a, b, even) + __builtin_shuffle(a, b, odd);
+            }
+        }
+        *(vector *)(sums + g * PIECES) = level[0];
+    }
+    for (int i = 0; i < count; i++) {
+        REAL sum = 0;
+        UNROLL for (int p = 0; p < PIECES; p++) sum += sums[i / PIECE * LANES + p * PIECE + i % PIECE];
+        dw[i] += sum;
+    }
+}
+
+INLINE void NAME(unrolled_weights)(const int rows, int count, REAL *dw, ptrdiff_t ldw, const REAL *dy, ptrdiff_t lddy,
+                                   const REAL *x, ptrdiff_t image, ptrdiff_t images, const int64_t *taps,
+                                   const place *places, ptrdiff_t vectors) {
+    vector acc[WEIGHT_ROWS][WEIGHT_TAPS];
+    const REAL *window[WEIGHT_TAPS];
+    UNROLL for (int j = 0; j < WEIGHT_TAPS; j++) {
+        window[j] = x + taps[j < count ? j : count - 1];
+        UNROLL for (int i = 0; i < rows; i++) acc[i][j] = (vector){0};
+    }
+    for (ptrdiff_t n = 0; n < images; n++) {
+        for (ptrdiff_t v = 0; v < vectors; v++, dy += LANES) {
+            vector d[WEIGHT_ROWS];
+            UNROLL for (int i = 0; i < rows; i++) d[i] = *(const vector *)(dy + i * lddy);
+            UNROLL for (int j = 0; j < WEIGHT_TAPS; j++) {
+                const vector w = *(const vector *)(window[j] + places[v].from);
+                UNROLL for (int i = 0; i < rows; i++) acc[i][j] += d[i] * w;
+            }
+        }
+        UNROLL for (int j = 0; j < WEIGHT_TAPS; j++) window[j] += image;
+    }
+    UNROLL for (int i = 0; i < rows; i++) NAME(add_sums)(dw + i * ldw, count, acc[i]);
+}
+
+/* dw[i][j] += sum over the images and places of dy[i] * window[j], for some rows and `count` taps. */
+static void NAME(weights)(int rows, int count, REAL *dw, ptrdiff_t ldw, const REAL *dy, ptrdiff_t lddy, const REAL *x,
+                          ptrdiff_t image, ptrdiff_t images, const int64_t *taps, const place *places,
+                          ptrdiff_t vectors) {
+#define ROWS(n) \
+    case n: NAME(unrolled_weights)(n, count, dw, ldw, dy, lddy, x, image, images, taps, places, vectors); break;
+    switch (rows) {
+        ROWS(1) ROWS(2) ROWS(3)
+#if VECTOR_REGISTERS > 16
+        ROWS(4)
+#endif
+    }
+#undef ROWS
+}
+
+#endif
