@@ -6,6 +6,7 @@ transposed convolution are all of this form.
 """
 
 import functools
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -89,11 +90,19 @@ def layout(sweep, dtype, threads):
     lanes = LANES[dtype.name]
     axes = [_axis(taps, stride) for taps, stride in zip((sweep.rows, sweep.columns), sweep.stride, strict=True)]
     (pad_h, phases_h, phase_h, ahead_h), (pad_w, phases_w, phase_w, ahead_w) = axes
-    (out_h, out_w), (step_h, step_w) = sweep.out, sweep.spacing
-    pitch = out_w + max(ahead_w, default=0)
+    (rows, columns), (step_h, step_w) = sweep.out, sweep.spacing
     beyond = max(ahead_h, default=0)  # rows that the windows of a strip see behind its last one
-    strip = _strip_rows(sweep, phases_h * phases_w * pitch, beyond, threads)
-    strips = math.ceil(out_h / strip) if strip else 0
+    phase_step = 1
+    full = math.ceil(columns / lanes) * lanes
+    each = sweep.channels * phases_h * (rows + beyond) * columns
+    compact = columns < 0.8 * full and len(sweep.columns) * each <= SCRATCH and _even(sweep.columns)
+    if compact:  # a phase for every column of taps: rows follow each other without a gap, and vectors run on over their ends
+        phases_w, phase_w, ahead_w = len(sweep.columns), range(len(sweep.columns)), [0] * len(sweep.columns)
+        phase_step = sweep.columns[1] - sweep.columns[0] if phases_w > 1 else 1
+        pad_w = -sweep.columns[0]
+    pitch = columns + max(ahead_w, default=0)
+    strip = rows if compact else _strip_rows(sweep, phases_h * phases_w * pitch, beyond, threads)
+    strips = math.ceil(rows / strip) if strip else 0
     window = strip + beyond
 
     phase = window * pitch
@@ -104,9 +113,14 @@ def layout(sweep, dtype, threads):
         for b, left in zip(phase_w, ahead_w, strict=True)
     ]
     channels = np.arange(sweep.channels)[:, None]
-    places, runs = _places(strip, out_w, pitch, lanes)
-    table = np.array(runs, np.int64).reshape(-1, 4)
-    table[:, 2] = sweep.first + table[:, 3] * step_h + table[:, 2] * step_w
+    if not compact:
+        places, runs = _by_rows(strip, columns, pitch, lanes)
+    elif (step_h, step_w) == (columns, 1):  # as if there were one long row
+        places, runs = _by_rows(1, rows * columns, rows * columns, lanes)
+    else:
+        places, runs = _running(rows, columns, lanes)
+    runs = np.array(runs, np.int64).reshape(-1, 4)
+    runs[:, 2] = sweep.first + runs[:, 3] * step_h + runs[:, 2] * step_w
     depth = sweep.channels * len(taps)
     furthest = max((start for start, _ in places[:-1]), default=0) + max(taps, default=0) + lanes
     extent = _round(max(sweep.channels, 1) * laid + max(furthest - laid, 0) + lanes)
@@ -114,10 +128,10 @@ def layout(sweep, dtype, threads):
     together = max(1, min(sweep.images, math.ceil(VECTORS / max(vectors, 1))))
     while together > 1 and together * (extent + sweep.outputs * vectors * lanes) > 2 * SCRATCH:
         together -= 1
-    scratch = _round(together * (extent + sweep.outputs * vectors * lanes))
+    scratch = _round(together * (extent + sweep.outputs * vectors * lanes) + 16 * sweep.outputs)
     sizes = [
         sweep.images, sweep.groups, sweep.channels, *sweep.size, *sweep.stride, pad_h, pad_w, phases_h, phases_w,
-        window, pitch, extent, sweep.outputs, sweep.plane, step_w, out_h, strip, strips, strip * step_h,
+        phase_step, window, pitch, extent, sweep.outputs, sweep.plane, step_w, rows, strip, strips, strip * step_h,
         vectors, depth, sweep.group_stride, sweep.output_stride, together, threads,
     ]  # fmt: skip
     return Layout(
@@ -128,7 +142,7 @@ def layout(sweep, dtype, threads):
         _flat(channels * laid + np.array(taps, np.int64)),
         _flat(channels * sweep.channel_stride + np.array(sweep.sources, np.int64)),
         np.array(places, np.int64),
-        table,
+        runs,
     )
 
 
@@ -155,27 +169,30 @@ def _strip_rows(sweep, row, beyond, threads):
     return math.ceil(rows / math.ceil(rows / strip)) if strip else 0
 
 
-def _places(rows, columns, pitch, lanes):
+def _even(numbers):
+    """Whether they are equally far from each other."""
+    return len({b - a for a, b in itertools.pairwise(numbers)}) <= 1
+
+
+def _by_rows(rows, columns, pitch, lanes):
     """Where each vector of outputs begins and its first run, and all runs (begin, end, column, row)."""
-    if not rows or not columns:
-        return [(0, 0)], []
-    in_row = math.ceil(columns / lanes)
-    across = math.ceil(((rows - 1) * pitch + columns) / lanes)
     places, runs = [], []
-    if across < 0.8 * in_row * rows:  # rows are so short that vectors may as well run on through the gaps between them
-        for v in range(across):
-            places.append((v * lanes, len(runs)))
-            for row in range(v * lanes // pitch, min((v * lanes + lanes - 1) // pitch + 1, rows)):
-                begin = max(row * pitch, v * lanes)
-                end = min(row * pitch + columns, (v + 1) * lanes)
-                if begin < end:
-                    runs.append((begin - v * lanes, end - v * lanes, begin - row * pitch, row))
-    else:
-        for row in range(rows):
-            for i in range(in_row):
-                column = max(min(i * lanes, columns - lanes), 0)  # the last vector overlaps the one before
-                places.append((row * pitch + column, len(runs)))
-                runs.append((0, min(lanes, columns), column, row))
+    for row in range(rows):
+        for i in range(math.ceil(columns / lanes)):
+            column = max(min(i * lanes, columns - lanes), 0)  # the last vector overlaps the one before
+            places.append((row * pitch + column, len(runs)))
+            runs.append((0, min(lanes, columns), column, row))
+    return [*places, (0, len(runs))], runs
+
+
+def _running(rows, columns, lanes):
+    """The same for vectors that run on over the ends of rows, between which there is no gap."""
+    places, runs = [], []
+    for start in range(0, rows * columns, lanes):
+        places.append((start, len(runs)))
+        for row in range(start // columns, min((start + lanes - 1) // columns + 1, rows)):
+            begin, end = max(row * columns, start), min((row + 1) * columns, start + lanes)
+            runs.append((begin - start, end - start, begin - row * columns, row))
     return [*places, (0, len(runs))], runs
 
 

@@ -9,7 +9,7 @@
 #include "vector.h"
 
 #define OUTPUT_ROWS (VECTOR_REGISTERS > 16 ? 14 : 6) /* output channels of a tile */
-#define WEIGHT_ROWS (VECTOR_REGISTERS > 16 ? 4 : 3)  /* tile of weight gradients */
+#define WEIGHT_ROWS (VECTOR_REGISTERS > 16 ? 4 : 2)  /* tile of weight gradients */
 #define WEIGHT_TAPS 4
 
 typedef struct {
@@ -103,6 +103,65 @@ static void NAME(windows)(int rows, ptrdiff_t count, REAL *y, ptrdiff_t plane, p
 #undef ROWS
 }
 
+/* x where the mask is above 0. */
+INLINE vector NAME(masked)(const REAL *x, const REAL *above) {
+    const vector v = *(const vector *)x;
+    return above ? (vector)((integers)v & (integers)(*(const vector *)above > (vector){0})) : v;
+}
+
+/* to[q] = x[first + q * stride] for q < pitch, where there is such a pixel and the mask is above 0, and 0 elsewhere.
+ * Whole vectors are written: the row that is laid next overwrites what went too far. Nor is more read than `readable`
+ * elements of x, which may be more than its width. */
+static void NAME(lay_row)(REAL *to, const REAL *x, const REAL *above, ptrdiff_t width, ptrdiff_t pitch, ptrdiff_t stride,
+                          ptrdiff_t first, ptrdiff_t readable) {
+    ptrdiff_t low = first < 0 ? (stride - 1 - first) / stride : 0;
+    ptrdiff_t high = first < width ? (width - first + stride - 1) / stride : 0, q;
+    if (high > pitch) high = pitch;
+    if (low > pitch) low = pitch;
+    for (q = 0; q < low; q += LANES) *(vector *)(to + q) = (vector){0};
+    q = low;
+    if (stride == 1) {
+        for (; q < high && first + q + LANES <= readable; q += LANES)
+            *(vector *)(to + q) = NAME(masked)(x + first + q, above ? above + first + q : above);
+    } else if (stride == 2) {
+        integers even;
+        UNROLL for (int i = 0; i < LANES; i++) even[i] = 2 * i;
+        for (; q < high && first + 2 * (q + LANES) <= readable; q += LANES) {
+            const ptrdiff_t i = first + 2 * q, j = i + LANES;
+            *(vector *)(to + q) = __builtin_shuffle(NAME(masked)(x + i, above ? above + i : above),
+                                                    NAME(masked)(x + j, above ? above + j : above), even);
+        }
+    }
+    for (; q < high; q++) {
+        const ptrdiff_t i = first + q * stride;
+        to[q] = !above || above[i] > 0 ? x[i] : 0;
+    }
+    for (q = high > low ? high : low; q < pitch; q += LANES) *(vector *)(to + q) = (vector){0};
+}
+
+/* The vectors of one plane of dy in the order of their places, where the mask is above 0; 0 in lanes of no pixel. */
+static void NAME(lay_gradient)(REAL *to, const REAL *dy, const REAL *above, const place *places, const run *runs,
+                               ptrdiff_t vectors, int64_t height) {
+    int64_t done = 0; /* the last vector of a row may overlap the one before */
+    integers lane;
+    UNROLL for (int i = 0; i < LANES; i++) lane[i] = i;
+    for (ptrdiff_t v = 0; v < vectors; v++, to += LANES) {
+        *(vector *)to = (vector){0};
+        for (int64_t r = places[v].run; r < places[v + 1].run; r++) {
+            const ptrdiff_t from = runs[r].to - runs[r].begin;
+            const int begin = (int)(runs[r].begin + (done > runs[r].to ? done - runs[r].to : 0)), end = (int)runs[r].end;
+            if (runs[r].row >= height) continue;
+            if (runs[r].begin == 0 && end == LANES) {
+                const vector x = NAME(masked)(dy + from, above ? above + from : above);
+                *(vector *)to = (vector)((integers)x & (integers)(lane >= begin));
+            } else {
+                for (int i = begin; i < end; i++) to[i] = !above || above[from + i] > 0 ? dy[from + i] : 0;
+            }
+            done = runs[r].to + end - runs[r].begin;
+        }
+    }
+}
+
 /* Sums over the lanes of WEIGHT_TAPS vectors, added to dw[0..count). */
 INLINE void NAME(add_sums)(REAL *dw, int count, const vector *x) {
     enum { PIECE = 16 / sizeof(REAL), PIECES = LANES / PIECE };
@@ -143,9 +202,13 @@ INLINE void NAME(unrolled_weights)(const int rows, int count, REAL *dw, ptrdiff_
     for (ptrdiff_t n = 0; n < images; n++) {
         for (ptrdiff_t v = 0; v < vectors; v++, dy += LANES) {
             vector d[WEIGHT_ROWS];
-            UNROLL for (int i = 0; i < rows; i++) d[i] = *(const vector *)(dy + i * lddy);
+            UNROLL for (int i = 0; i < rows; i++) {
+                d[i] = *(const vector *)(dy + i * lddy);
+                KEEP(d[i]);
+            }
             UNROLL for (int j = 0; j < WEIGHT_TAPS; j++) {
-                const vector w = *(const vector *)(window[j] + places[v].from);
+                vector w = *(const vector *)(window[j] + places[v].from);
+                KEEP(w);
                 UNROLL for (int i = 0; i < rows; i++) acc[i][j] += d[i] * w;
             }
         }
@@ -161,9 +224,9 @@ static void NAME(weights)(int rows, int count, REAL *dw, ptrdiff_t ldw, const RE
 #define ROWS(n) \
     case n: NAME(unrolled_weights)(n, count, dw, ldw, dy, lddy, x, image, images, taps, places, vectors); break;
     switch (rows) {
-        ROWS(1) ROWS(2) ROWS(3)
+        ROWS(1) ROWS(2)
 #if VECTOR_REGISTERS > 16
-        ROWS(4)
+        ROWS(3) ROWS(4)
 #endif
     }
 #undef ROWS

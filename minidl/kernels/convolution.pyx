@@ -32,6 +32,18 @@ cdef extern from "convolution.h" nogil:
         int rows, Py_ssize_t count, double *y, Py_ssize_t plane, Py_ssize_t step, int64_t height, const double *a,
         const double *x, const int64_t *taps, Py_ssize_t depth, const place *places, const run *runs,
         const double *bias, bint relu)
+    void lay_row_float(
+        float *to, const float *x, const float *above, Py_ssize_t width, Py_ssize_t pitch, Py_ssize_t stride,
+        Py_ssize_t first, Py_ssize_t readable)
+    void lay_row_double(
+        double *to, const double *x, const double *above, Py_ssize_t width, Py_ssize_t pitch, Py_ssize_t stride,
+        Py_ssize_t first, Py_ssize_t readable)
+    void lay_gradient_float(
+        float *to, const float *dy, const float *above, const place *places, const run *runs, Py_ssize_t vectors,
+        int64_t height)
+    void lay_gradient_double(
+        double *to, const double *dy, const double *above, const place *places, const run *runs, Py_ssize_t vectors,
+        int64_t height)
     void weights_float(
         int rows, int count, float *dw, Py_ssize_t ldw, const float *dy, Py_ssize_t lddy, const float *x,
         Py_ssize_t image, Py_ssize_t images, const int64_t *taps, const place *places, Py_ssize_t vectors)
@@ -47,8 +59,9 @@ cdef struct Geometry:
     Py_ssize_t images, groups
     # x: channels per group, of height * width pixels
     Py_ssize_t channels, height, width
-    # x in scratch: pixel (row * stride + phase - pad) of x is pixel `row` of a phase; phases of window * pitch elements
-    Py_ssize_t stride_h, stride_w, pad_h, pad_w, phases_h, phases_w, window, pitch, extent
+    # x in scratch: pixel (row * stride + phase - pad) of x is pixel `row` of a phase; phases of window * pitch elements.
+    # The first columns of neighbouring phases are phase_step apart.
+    Py_ssize_t stride_h, stride_w, pad_h, pad_w, phases_h, phases_w, phase_step, window, pitch, extent
     # y: outputs per group, in planes of `plane` elements, the pixels of a row `step` apart
     Py_ssize_t outputs, plane, step
     # rows of y are worked on in strips; the next strip begins strip_shift elements further
@@ -67,81 +80,35 @@ cdef inline Py_ssize_t ceildiv(Py_ssize_t x, Py_ssize_t y) noexcept nogil:
     return (x + y - 1) // y
 
 
-cdef inline Py_ssize_t clamp(Py_ssize_t x, Py_ssize_t high) noexcept nogil:
-    return min(max(x, 0), high)
-
-
-cdef void lay_row(
-    real *to, const real *x, const real *mask, Py_ssize_t width, Py_ssize_t pitch, Py_ssize_t stride, Py_ssize_t first,
-) noexcept nogil:
-    """to[q] = x[first + q * stride] where there is such a pixel and the mask is above 0, and 0 elsewhere."""
-    cdef:
-        Py_ssize_t q, low = clamp(ceildiv(-first, stride) if first < 0 else 0, pitch)
-        Py_ssize_t high = max(low, clamp(ceildiv(width - first, stride) if first < width else 0, pitch))
-    for q in range(low):
-        to[q] = 0
-    if mask != NULL:
-        for q in range(low, high):
-            to[q] = x[first + q * stride] if mask[first + q * stride] > 0 else 0
-    elif stride == 1:
-        for q in range(low, high):
-            to[q] = x[first + q]
-    else:
-        for q in range(low, high):
-            to[q] = x[first + q * stride]
-    for q in range(high, pitch):
-        to[q] = 0
-
-
 cdef void lay(
-    real *to, const real *x, const real *mask, const Geometry *g, Py_ssize_t channels, Py_ssize_t strip,
+    real *to, const real *x, const real *mask, const Geometry *g, Py_ssize_t first, Py_ssize_t channels,
+    Py_ssize_t strip,
 ) noexcept nogil:
-    """What the windows of a strip see of some channels, and zeros behind it up to the end of the scratch."""
+    """What the windows of a strip see of some channels from the first on, and zeros up to the end of the scratch."""
     cdef:
-        Py_ssize_t c, a, b, r, row, plane = g.height * g.width, first = strip * g.strip_rows
+        Py_ssize_t c, a, b, r, row, start, column, plane = g.height * g.width
         Py_ssize_t size = g.extent - (g.channels - channels) * g.phases_h * g.phases_w * g.window * g.pitch
+        Py_ssize_t total = g.images * g.groups * g.channels * plane
         real *end = to + size
-    for c in range(channels):
+        const real *above = NULL
+    for c in range(first, first + channels):
         for a in range(g.phases_h):
             for b in range(g.phases_w):
+                column = b * g.phase_step - g.pad_w
                 for r in range(g.window):
-                    row = (first + r) * g.stride_h + a - g.pad_h
-                    if 0 <= row < g.height:
-                        lay_row(to, x + c * plane + row * g.width,
-                                mask + c * plane + row * g.width if mask != NULL else NULL, g.width, g.pitch,
-                                g.stride_w, b - g.pad_w)
-                    else:
+                    row = (strip * g.strip_rows + r) * g.stride_h + a - g.pad_h
+                    start = c * plane + row * g.width
+                    if mask != NULL:
+                        above = mask + start
+                    if not 0 <= row < g.height:
                         memset(to, 0, g.pitch * sizeof(real))
+                    elif real is float:
+                        lay_row_float(to, x + start, above, g.width, g.pitch, g.stride_w, column, total - start)
+                    else:
+                        lay_row_double(to, x + start, above, g.width, g.pitch, g.stride_w, column, total - start)
                     to += g.pitch
     if to < end:
         memset(to, 0, (end - to) * sizeof(real))
-
-
-cdef void lay_gradient(
-    real *to, const real *dy, const real *mask, const Geometry *g, const place *places, const run *runs,
-    Py_ssize_t height,
-) noexcept nogil:
-    """The vectors of one plane of dy in the order of their places; 0 in the lanes that belong to no pixel."""
-    cdef:
-        Py_ssize_t v, r, i, begin, done = 0, lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(real)
-        const real *source
-        const real *above
-    for v in range(g.vectors):
-        for i in range(lanes):
-            to[i] = 0
-        for r in range(places[v].run, places[v + 1].run):
-            if runs[r].row < height:
-                begin = runs[r].begin + max(done - runs[r].to, 0)  # the last vector of a row may overlap
-                source = dy + runs[r].to - runs[r].begin
-                if mask != NULL:
-                    above = mask + runs[r].to - runs[r].begin
-                    for i in range(begin, runs[r].end):
-                        to[i] = source[i] if above[i] > 0 else 0
-                else:
-                    for i in range(begin, runs[r].end):
-                        to[i] = source[i]
-                done = runs[r].to + runs[r].end - runs[r].begin
-        to += lanes
 
 
 cdef inline Py_ssize_t tile_rows(Py_ssize_t total, Py_ssize_t limit) noexcept nogil:
@@ -170,13 +137,10 @@ cdef void outputs_of(
 ) noexcept nogil:
     """One strip of one image, all outputs of a group."""
     cdef:
-        Py_ssize_t strip = task % g.strips, plane = g.height * g.width
+        Py_ssize_t strip = task % g.strips
         Py_ssize_t group = task // g.strips % g.groups, image = task // g.strips // g.groups
         Py_ssize_t i = 0, rows, height = tile_rows(g.outputs, OUTPUT_ROWS)
-        Py_ssize_t source = (image * g.groups + group) * g.channels * plane
         real *y = p[0] + (image * g.groups + group) * g.outputs * g.plane + strip * g.strip_shift
-        const real *x = p[1]
-        const real *mask = p[2]
         const real *bias = p[4]
         const real *b
         const int64_t *taps = <const int64_t *>p[5]
@@ -184,7 +148,7 @@ cdef void outputs_of(
         const run *runs = <const run *>p[8]
         Py_ssize_t left = min(g.strip_rows, g.rows - strip * g.strip_rows)
         bint relu = g.activation == 1
-    lay(scratch, x + source, mask + source if mask != NULL else NULL, g, g.channels, strip)
+    lay(scratch, <const real *>p[1], <const real *>p[2], g, (image * g.groups + group) * g.channels, g.channels, strip)
     packed += group * g.outputs * g.depth
     while i < g.outputs:
         rows = min(height, g.outputs - i)
@@ -234,13 +198,12 @@ cdef void weight_sums(
     cdef:
         Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(real)
         Py_ssize_t image = 0, images, strip, i, k, m, rows, height, source
-        Py_ssize_t taps_per_channel = g.depth // g.channels, plane = g.height * g.width
+        Py_ssize_t taps_per_channel = g.depth // g.channels
         Py_ssize_t laid = g.phases_h * g.phases_w * g.window * g.pitch
         Py_ssize_t first = channel * taps_per_channel, last = (channel + channels) * taps_per_channel
         Py_ssize_t size = g.extent - (g.channels - channels) * laid  # of an image's channels, in scratch
         real *dw = p[0] + (group * g.outputs + output) * g.depth
         real *db = p[1] + group * g.outputs + output if p[1] != NULL and channel == 0 else NULL
-        const real *x = p[2]
         const real *dy = p[3]
         const real *mask = p[4]
         const int64_t *taps = <const int64_t *>p[5]
@@ -256,20 +219,26 @@ cdef void weight_sums(
             db[m] = 0
     while image < g.images:
         images = min(g.together, g.images - image)
-        row_size = images * g.vectors * lanes
+        row_size = images * g.vectors * lanes + 16  # not a page apart: such rows share few cache sets
         for strip in range(g.strips):
             height = min(g.strip_rows, g.rows - strip * g.strip_rows)
             for i in range(images):
                 source = ((image + i) * g.groups + group) * g.channels + channel
-                lay(scratch + i * size, x + source * plane, <const real *>NULL, g, channels, strip)
+                lay(scratch + i * size, <const real *>p[2], <const real *>NULL, g, source, channels, strip)
                 for m in range(outputs):
                     source = ((image + i) * g.groups + group) * g.outputs + output + m
                     source = source * g.plane + strip * g.strip_shift
-                    lay_gradient(gradient + m * row_size + i * g.vectors * lanes, dy + source,
-                                 mask + source if mask != NULL else NULL, g, places, runs, height)
+                    if real is float:
+                        lay_gradient_float(
+                            gradient + m * row_size + i * g.vectors * lanes, dy + source,
+                            mask + source if mask != NULL else NULL, places, runs, g.vectors, height)
+                    else:
+                        lay_gradient_double(
+                            gradient + m * row_size + i * g.vectors * lanes, dy + source,
+                            mask + source if mask != NULL else NULL, places, runs, g.vectors, height)
             if db != NULL:
                 for m in range(outputs):
-                    add_row(db + m, gradient + m * row_size, row_size)
+                    add_row(db + m, gradient + m * row_size, row_size - 16)
             m = 0
             while m < outputs:
                 rows = min(tile_rows(outputs, WEIGHT_ROWS), outputs - m)

@@ -29,6 +29,13 @@
 #define PASTE(name, type) name##_##type
 #define TYPED(name, type) PASTE(name, type)
 
+/* Has the optimiser keep a vector in its register: it would rather load it again for every use. */
+#if defined(__SSE2__)
+#define KEEP(x) __asm__ volatile("" : "+v"(x))
+#else
+#define KEEP(x) __asm__("" : "+w"(x))
+#endif
+
 /* Spelled anew for each REAL. */
 #define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
 #define vector TYPED(vector, REAL)
