@@ -85,8 +85,11 @@ class Layout:
 
 
 @functools.lru_cache(1024)
-def layout(sweep, dtype, threads):
-    """The `Layout` of a sweep."""
+def layout(sweep, dtype, threads, split=True):
+    """The `Layout` of a sweep; with `split`, images are cut where there are fewer of them than threads.
+
+    Sums over pixels are made strip by strip, so strips must not depend on the threads there.
+    """
     lanes = LANES[dtype.name]
     axes = [_axis(taps, stride) for taps, stride in zip((sweep.rows, sweep.columns), sweep.stride, strict=True)]
     (pad_h, phases_h, phase_h, ahead_h), (pad_w, phases_w, phase_w, ahead_w) = axes
@@ -95,13 +98,14 @@ def layout(sweep, dtype, threads):
     phase_step = 1
     full = math.ceil(columns / lanes) * lanes
     each = sweep.channels * phases_h * (rows + beyond) * columns
-    compact = columns < 0.8 * full and len(sweep.columns) * each <= SCRATCH and _even(sweep.columns)
+    fits = 0 < len(sweep.columns) * each <= SCRATCH
+    compact = fits and columns < 0.8 * full and _even(sweep.columns)
     if compact:  # a phase for every column of taps: rows follow each other without a gap, and vectors run on over their ends
         phases_w, phase_w, ahead_w = len(sweep.columns), range(len(sweep.columns)), [0] * len(sweep.columns)
         phase_step = sweep.columns[1] - sweep.columns[0] if phases_w > 1 else 1
         pad_w = -sweep.columns[0]
     pitch = columns + max(ahead_w, default=0)
-    strip = rows if compact else _strip_rows(sweep, phases_h * phases_w * pitch, beyond, threads)
+    strip = rows if compact else _strip_rows(sweep, phases_h * phases_w * pitch, beyond, threads if split else 1)
     strips = math.ceil(rows / strip) if strip else 0
     window = strip + beyond
 

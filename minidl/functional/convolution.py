@@ -74,7 +74,7 @@ class _Window(Node):
 
     def correlate_weight(self, dw, db, larger, smaller, mask=None):
         """Make dw, and db if there is one, from the two sides."""
-        plan = layout(self.down(), smaller.dtype, get_num_threads())
+        plan = layout(self.down(), smaller.dtype, get_num_threads(), split=False)
         tables = [plan.taps, plan.places, plan.runs]
         workspace = memory.empty(plan.weight_workspace, smaller.dtype)
         inputs = [larger, smaller, mask, *tables, workspace]

@@ -25,6 +25,7 @@ from minidl.nn.activation import (
     Tanh,
 )
 from minidl.nn.containers import Identity, ModuleDict, ModuleList, ParameterList, Sequential
+from minidl.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from minidl.nn.dropout import AlphaDropout, Dropout
 from minidl.nn.linear import Flatten, Linear, Unflatten
 from minidl.nn.loss import (
@@ -49,6 +50,10 @@ __all__ = [
     "AlphaDropout",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",

@@ -1,5 +1,6 @@
 """Modules that hold modules or parameters."""
 
+from minidl.nn.activation import ReLU
 from minidl.nn.module import Module
 from minidl.tensor import Parameter
 
@@ -80,6 +81,9 @@ class _List(Module):
 class Sequential(_List):
     """Modules that are called in turn, each on the result of the one before.
 
+    A layer that can apply ReLU itself, while its results are still in registers, does so for a ReLU behind it: such a
+    class says ``fuses_relu = True``. It is asked for by the class's own word, as a subclass may have another `forward`.
+
     Parameters
     ----------
     *modules : Module, or one mapping of names to modules
@@ -98,8 +102,16 @@ class Sequential(_List):
             super().__init__(modules)
 
     def forward(self, input):
-        for module in self:
-            input = module(input)
+        modules = iter(self)
+        module = next(modules, None)
+        while module is not None:
+            following = next(modules, None)
+            if type(following) is ReLU and vars(type(module)).get("fuses_relu"):
+                input = module(input, activation="relu")
+                following = next(modules, None)
+            else:
+                input = module(input)
+            module = following
         return input
 
     def __getitem__(self, index):

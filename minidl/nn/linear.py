@@ -30,6 +30,8 @@ class Linear(Module):
     bias : (out_features,)
     """
 
+    fuses_relu = True
+
     def __init__(self, in_features, out_features, bias=True, dtype="float32"):
         super().__init__()
         for name, size in (("in_features", in_features), ("out_features", out_features)):
@@ -53,8 +55,8 @@ class Linear(Module):
         if self.bias is not None:
             init.torch_uniform_(self.bias, self.in_features)
 
-    def forward(self, input):
-        return F.linear(input, self.weight, self.bias)
+    def forward(self, input, activation=None):
+        return F.linear(input, self.weight, self.bias, activation)
 
     def extra_repr(self):
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
