@@ -46,7 +46,14 @@ def _files(source, train):
     if not (folder := Path(source)).is_dir():
         return [source]
     names = [f"data_batch_{i}.bin" for i in range(1, 6)] if train else ["test_batch.bin"]
-    return [folder / name if (folder / name).is_file() else folder / f"{name}.gz" for name in names]
+    return [_find(folder, name) for name in names]
+
+
+def _find(folder, name):
+    for path in (folder / name, folder / f"{name}.gz"):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(f"cifar10: {folder}: got neither {name} nor {name}.gz there, expected one of them")
 
 
 def _records(path):

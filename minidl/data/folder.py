@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from minidl.data.images import ImageDataset
+from minidl.data.images import ImageDataset, as_size
 
 MODES = ("L", "RGB", "RGBA")
 
@@ -38,7 +38,7 @@ def image_folder(folder, size=None, mode=None):
     ImportError
         If Pillow is missing.
     """
-    size = _checked_size(size)
+    size = None if size is None else as_size("image_folder", size)
     if mode is not None and mode not in MODES:
         raise ValueError(f"image_folder: mode: got {mode!r}, expected one of {', '.join(MODES)}")
     paths, labels, classes = _listing(Path(folder))
@@ -79,7 +79,8 @@ def _pixels(path, size, mode):
     except ImportError as error:
         raise ImportError("image_folder: needs Pillow: pip install 'minidl[images]'") from error
     try:
-        with Image.open(path) as image:
+        with Image.open(path) as opened:
+            image: Image.Image = opened
             image.load()
     except Exception as error:  # each of Pillow's decoders raises errors of its own
         raise ValueError(f"image_folder: {path}: got a file that is no whole image: {error}") from error
@@ -95,15 +96,6 @@ def _pixels(path, size, mode):
         image = image.resize(size[::-1], Image.Resampling.BILINEAR)
     pixels = np.asarray(image)
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-
-
-def _checked_size(size):
-    if size is None:
-        return None
-    pair = (size, size) if isinstance(size, int) else tuple(size)
-    if len(pair) != 2 or not all(isinstance(part, int) and part > 0 for part in pair):
-        raise ValueError(f"image_folder: size: got {size!r}, expected a positive integer or a pair (height, width)")
-    return pair
 
 
 def _describe(pixels):

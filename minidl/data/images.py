@@ -63,6 +63,21 @@ class ImageDataset(Dataset):
         return Tensor(to_float(self.images.take(indices, axis=0))), Tensor(self.labels.take(indices))
 
 
+def as_size(function, size):
+    """Height and width, checked.
+
+    Parameters
+    ----------
+    function : str
+        For the error.
+    size : int or (int, int)
+    """
+    pair = (size, size) if np.ndim(size) == 0 else tuple(size)
+    if len(pair) != 2 or not all(isinstance(part, (int, np.integer)) and part > 0 for part in pair):
+        raise ValueError(f"{function}: size: got {size!r}, expected a positive integer or a pair (height, width)")
+    return pair
+
+
 def to_float(pixels):
     """Bytes as float32 from 0 to 1."""
     return np.divide(pixels, np.float32(255), dtype=np.float32)

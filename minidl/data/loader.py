@@ -4,7 +4,7 @@ import operator
 
 import numpy as np
 
-from minidl.data.dataset import checked_seed, fetch
+from minidl.data.dataset import as_tuple, checked_seed, fetch
 from minidl.engine import as_array
 from minidl.tensor import Tensor
 
@@ -30,7 +30,7 @@ class DataLoader:
     Attributes
     ----------
     epoch : int
-        Epochs begun so far. Order and transforms depend on it and on the seed only: set it to go on with an earlier run.
+        Epochs begun so far. Order and transforms depend on it and the seed only: set it to go on with an earlier run.
 
     Examples
     --------
@@ -79,8 +79,6 @@ class DataLoader:
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, epoch], spawn_key=[index]))
         result = self.transform(rng, *(np.asarray(part) for part in batch))
         try:
-            return tuple(Tensor(as_array(part)) for part in (result if isinstance(result, tuple) else (result,)))
+            return tuple(Tensor(as_array(part)) for part in as_tuple(result))
         except (TypeError, ValueError) as error:
-            raise TypeError(
-                f"DataLoader: transform: got {type(result).__name__} back, expected an array or a tuple of arrays: {error}"
-            ) from error
+            raise TypeError(f"DataLoader: transform: expected arrays back, got {result!r:.200}: {error}") from error

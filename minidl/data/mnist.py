@@ -74,7 +74,7 @@ def _find(function, folder, stem, kind):
     for name in names:
         if (path := Path(folder, name)).is_file():
             return path
-    raise FileNotFoundError(f"{function}: {folder}: got no such folder or none of the files {', '.join(names)} in it")
+    raise FileNotFoundError(f"{function}: {folder}: got none of these files there, expected one: {', '.join(names)}")
 
 
 def _read_bytes_of(function, path, shape, ndim):

@@ -1,14 +1,14 @@
 """Random changes to whole batches of images, for ``DataLoader(..., transform=...)``.
 
-A transform is any function ``transform(rng, *batch)``: it gets a NumPy generator and the arrays of a batch, which it must
-not change, and returns the new ones. The loader makes the generator anew for every batch from its seed, the epoch and the
-number of the batch, so the same seed gives the same batches, whatever else draws random numbers::
+A transform is any function ``transform(rng, *batch)``: it gets a NumPy generator and the arrays of a batch, which it
+must not change, and returns the new ones. The loader makes a generator for every batch, from its seed, the epoch and
+the number of the batch: the same seed gives the same batches, whatever else draws random numbers. ::
 
     def swap_halves(rng, images, labels):
         return np.roll(images, images.shape[3] // 2, axis=3), labels
 
-Those here take images as float32 of shape (N, C, H, W), draw anew for every image of the batch, and hand on what else is
-in the batch. Called with images alone, they return images alone.
+Those here take images as float32 of shape (N, C, H, W), draw anew for every image of the batch, and hand on what else
+is in the batch. Called with images alone, they return images alone.
 """
 
 from minidl.data.transforms.base import Compose, Normalize, Transform

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from minidl.data.dataset import as_tuple
+
 
 class Transform:
     """Base class of transforms that change the images of a batch and nothing else; a subclass gives `apply`."""
@@ -42,8 +44,7 @@ class Compose:
 
     def __call__(self, rng, *batch):
         for transform in self.transforms:
-            changed = transform(rng, *batch)
-            batch = changed if isinstance(changed, tuple) else (changed,)
+            batch = as_tuple(transform(rng, *batch))
         return batch if len(batch) > 1 else batch[0]
 
 
@@ -93,19 +94,9 @@ def as_probability(transform, p):
 
 def as_range(transform, name, value, low=-np.inf, high=np.inf):
     """Two ascending numbers from `low` to `high`, checked."""
-    pair = tuple(float(part) for part in value)
+    pair = tuple(np.atleast_1d(value).tolist())
     if len(pair) != 2 or not (low <= pair[0] <= pair[1] <= high and np.isfinite(pair).all()):
         raise ValueError(
             f"{type(transform).__name__}: {name}: got {value}, expected (min, max) with {low} <= min <= max <= {high}"
-        )
-    return pair
-
-
-def as_size(transform, size):
-    """Height and width, checked."""
-    pair = (size, size) if isinstance(size, int) else tuple(size)
-    if len(pair) != 2 or not all(isinstance(part, int) and part > 0 for part in pair):
-        raise ValueError(
-            f"{type(transform).__name__}: size: got {size!r}, expected a positive integer or a pair (height, width)"
         )
     return pair

@@ -4,7 +4,8 @@ import numpy as np
 
 from minidl.data.transforms.base import Transform, as_range
 
-RED, GREEN, BLUE = np.float32([0.2989, 0.587, 0.114])  # shares in the brightness of a pixel (ITU-R BT.601)
+# Shares in the brightness of a pixel (ITU-R BT.601).
+RED, GREEN, BLUE = np.float32(0.2989), np.float32(0.587), np.float32(0.114)
 
 
 class ColorJitter(Transform):

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from minidl.data.transforms.base import Transform, as_probability, as_range, as_size
+from minidl.data.images import as_size
+from minidl.data.transforms.base import Transform, as_probability, as_range
 from minidl.engine.tape import Call
 from minidl.kernels import warp
 
@@ -56,7 +57,8 @@ class RandomCrop(Transform):
     """
 
     def __init__(self, size, padding=None, *, fill=0.0, padding_mode="constant"):
-        self.size, self.padding, self.fill, self.padding_mode = as_size(self, size), padding, fill, padding_mode
+        self.size, self.padding, self.fill = as_size("RandomCrop", size), padding, fill
+        self.padding_mode = padding_mode
         if padding is not None and not (isinstance(padding, int) and padding >= 0):
             raise ValueError(f"RandomCrop: padding: got {padding!r}, expected an integer >= 0 or None")
         if padding_mode not in ("constant", "edge", "reflect", "symmetric"):
@@ -99,7 +101,7 @@ class RandomAffine(Transform):
 
     def __init__(self, degrees, translate=None, scale=None, *, fill=0.0):
         self.degrees = as_range(self, "degrees", (-degrees, degrees) if np.ndim(degrees) == 0 else degrees)
-        self.translate = (0.0, 0.0) if translate is None else tuple(float(part) for part in translate)
+        self.translate = (0.0, 0.0) if translate is None else tuple(np.atleast_1d(translate).tolist())
         if len(self.translate) != 2 or not all(0 <= part <= 1 for part in self.translate):
             raise ValueError(f"RandomAffine: translate: got {translate}, expected two shares from 0 to 1")
         self.scale = (1.0, 1.0) if scale is None else as_range(self, "scale", scale, low=0)

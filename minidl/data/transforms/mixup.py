@@ -9,7 +9,7 @@ from minidl.data.transforms.base import as_images
 class MixUp:
     """Blends each example with its neighbour in the batch, labels too (Zhang et al., "mixup", 2018).
 
-    The share of the one is drawn from Beta(alpha, alpha) for the whole batch. Shuffle, so that neighbours are strangers.
+    The share of the one is drawn from Beta(alpha, alpha), once for the batch. Shuffle: neighbours should be strangers.
 
     Parameters
     ----------
