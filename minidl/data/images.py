@@ -14,7 +14,7 @@ class ImageDataset(Dataset):
     Parameters
     ----------
     images : ndarray of uint8, shape (N, C, H, W)
-        Shared, not copied.
+        Shared, not copied, where it is contiguous.
     labels : ndarray of integers, shape (N,)
     classes : sequence of str, optional
         Names of the labels 0, 1, ...
@@ -36,7 +36,7 @@ class ImageDataset(Dataset):
     """
 
     def __init__(self, images, labels, classes=None):
-        self.images, labels = np.asarray(images), np.asarray(labels)
+        self.images, labels = np.ascontiguousarray(images), np.asarray(labels)  # gathering from strides copies them all
         self.classes = None if classes is None else tuple(classes)
         if self.images.dtype != np.uint8 or labels.dtype.kind not in "iu":
             raise TypeError(
