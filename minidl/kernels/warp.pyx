@@ -36,7 +36,7 @@ cdef inline void _plane(float *y, float *x, float *m, int H, int W) noexcept nog
     cdef int i, j, block, count, column, row, at, stride = W + 3
     cdef float sx, sy, top, bottom
     for i in range(H):
-        for block in range(0, (W + BLOCK - 1) // BLOCK):
+        for block in range((W + BLOCK - 1) // BLOCK):
             j = block * BLOCK
             count = min(W - j, <int>BLOCK)
             _place(across, m[0], m[0] * <float>j + (m[1] * <float>i + m[2]), <float>W, count)
