@@ -100,6 +100,11 @@ class Subset(Dataset):
         return fetch(self.dataset, self.indices[indices])
 
 
+def as_tuple(result):
+    """What a function returned, as a tuple of results."""
+    return tuple(result) if isinstance(result, (tuple, list)) else (result,)
+
+
 def fetch(dataset, indices):
     """A batch of any object that has items."""
     return dataset.batch(indices) if isinstance(dataset, Dataset) else Dataset.batch(dataset, indices)

@@ -1,0 +1,3 @@
+from minidl.kernels.kernel import Kernel
+
+affine: Kernel
