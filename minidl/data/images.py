@@ -9,7 +9,7 @@ from minidl.tensor import Tensor
 class ImageDataset(Dataset):
     """Images with labels. They are kept as bytes and handed out as float32 from 0 to 1.
 
-    Bytes take a quarter of the memory, and a batch of them is gathered and converted faster than floats are gathered.
+    Bytes take a quarter of the memory of floats; a batch of them is converted when it is asked for.
 
     Parameters
     ----------
