@@ -1,7 +1,7 @@
 """How windows sweep over planes: the sizes and tables that `minidl.kernels.convolution` works from.
 
-A correlation is ``y[m, r, q] = sum over (c, i, j) of w[m, c, i, j] x[c, r * stride + rows[i], q * stride + columns[j]]``,
-where `rows` and `columns` are the distances of the taps; x is 0 outside. A convolution, its input's gradient, and the
+A correlation is ``y[m, r, q] = sum over c, i, j of w[m, c, i, j] x[c, r stride + rows[i], q stride + columns[j]]``;
+`rows` and `columns` are the distances of the taps, and x is 0 outside. A convolution, the gradient of its input, and the
 transposed convolution are all of this form.
 """
 
@@ -100,7 +100,9 @@ def layout(sweep, dtype, threads, split=True):
     each = sweep.channels * phases_h * (rows + beyond) * columns
     fits = 0 < len(sweep.columns) * each <= SCRATCH
     compact = fits and columns < 0.8 * full and _even(sweep.columns)
-    if compact:  # a phase for every column of taps: rows follow each other without a gap, and vectors run on over their ends
+    if (
+        compact
+    ):  # a phase for every column of taps: rows follow each other without a gap, and vectors run on over their ends
         phases_w, phase_w, ahead_w = len(sweep.columns), range(len(sweep.columns)), [0] * len(sweep.columns)
         phase_step = sweep.columns[1] - sweep.columns[0] if phases_w > 1 else 1
         pad_w = -sweep.columns[0]
@@ -180,7 +182,8 @@ def _even(numbers):
 
 def _by_rows(rows, columns, pitch, lanes):
     """Where each vector of outputs begins and its first run, and all runs (begin, end, column, row)."""
-    places, runs = [], []
+    places: list[tuple] = []
+    runs: list[tuple] = []
     for row in range(rows):
         for i in range(math.ceil(columns / lanes)):
             column = max(min(i * lanes, columns - lanes), 0)  # the last vector overlaps the one before
@@ -191,7 +194,8 @@ def _by_rows(rows, columns, pitch, lanes):
 
 def _running(rows, columns, lanes):
     """The same for vectors that run on over the ends of rows, between which there is no gap."""
-    places, runs = [], []
+    places: list[tuple] = []
+    runs: list[tuple] = []
     for start in range(0, rows * columns, lanes):
         places.append((start, len(runs)))
         for row in range(start // columns, min((start + lanes - 1) // columns + 1, rows)):

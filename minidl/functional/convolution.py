@@ -33,14 +33,13 @@ class _Window(Node):
 
     def down(self):
         """Sweep that makes the smaller side from the larger."""
-        taps = [
-            tuple(i * d - p for i in range(k))
-            for k, d, p in zip(self.kernel, self.dilation, self.padding, strict=True)
-        ]
+        rows, columns = (
+            tuple(i * d - p for i in range(k)) for k, d, p in zip(self.kernel, self.dilation, self.padding, strict=True)
+        )
         area = math.prod(self.kernel)
         return Sweep(
             self.images, self.groups, self.inner, self.size, self.outer, math.prod(self.out), self.out, 0,
-            (self.out[1], 1), self.stride, *taps, tuple(range(area)), area, self.inner * area,
+            (self.out[1], 1), self.stride, rows, columns, tuple(range(area)), area, self.inner * area,
             self.outer * self.inner * area,
         )  # fmt: skip
 
@@ -257,7 +256,9 @@ def _conv_transpose(name, dims, input, weight, bias, stride, padding, output_pad
     padding = sizes_of(name, "padding", padding, dims, 0)
     extra = sizes_of(name, "output_padding", output_padding, dims, 0)
     if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation, strict=True)):
-        raise ValueError(f"{name}: output_padding: got {extra}, expected less than stride {stride} or dilation {dilation}")
+        raise ValueError(
+            f"{name}: output_padding: got {extra}, expected less than stride {stride} or dilation {dilation}"
+        )
     size = tuple(
         (n - 1) * s - 2 * p + d * (k - 1) + e + 1
         for n, s, p, d, k, e in zip(x.shape[-dims:], stride, padding, dilation, w.shape[2:], extra, strict=True)
@@ -276,7 +277,9 @@ def _tensors(name, dims, input, weight, bias, groups):
         wanted = "(channels, channels, " + ", ".join(["kh", "kw"] if dims == 2 else ["k"]) + ")"
         raise ValueError(f"{name}: weight has shape {w.shape}, expected {wanted}, none of them 0")
     if x.ndim not in (dims + 1, dims + 2):
-        raise ValueError(f"{name}: input has shape {x.shape}, expected {dims + 2} dimensions, or {dims + 1} for one image")
+        raise ValueError(
+            f"{name}: input has shape {x.shape}, expected {dims + 2} dimensions, or {dims + 1} for one image"
+        )
     for argument, tensor in zip(("weight", "bias"), tensors[1:], strict=False):
         if tensor.dtype != x.dtype:
             raise TypeError(f"{name}: input is {x.dtype}, but {argument} is {tensor.dtype}; expected the same dtype")

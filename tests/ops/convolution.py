@@ -44,7 +44,9 @@ def spread(x, w, b, stride=1, padding=0, output_padding=0, groups=1, dilation=1)
 
 def one_dimension(reference, **options):
     """A reference for sequences from one for images: images of height 1."""
-    options = {name: ((name in ("stride", "dilation")) * 1, n) if name != "groups" else n for name, n in options.items()}
+    options = {
+        name: ((name in ("stride", "dilation")) * 1, n) if name != "groups" else n for name, n in options.items()
+    }
     return lambda x, w, b: reference(x[:, :, None], w[:, :, None], b, **options)[:, :, 0]
 
 
