@@ -187,6 +187,23 @@ cdef int _rows(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
 
 # Columns ---------------------------------------------------------------------------------------------------------
 
+cdef inline void add_rows(
+    real *lane, real *lane2, const real *x, const real *mean, Py_ssize_t C, Py_ssize_t width, Py_ssize_t count,
+    bint squares,
+) noexcept nogil:
+    cdef Py_ssize_t i, j
+    cdef real d, plain, square
+    for j in range(width):
+        plain, square = 0, 0
+        for i in range(count):
+            d = x[i * C + j] - mean[j]
+            plain += d
+            square += d * d
+        lane[j] += plain
+        if squares:
+            lane2[j] += square
+
+
 cdef inline void column_moments(
     double *plain, double *square, const real *x, const real *mean, Py_ssize_t N, Py_ssize_t C, Py_ssize_t width,
     bint squares,
@@ -194,20 +211,18 @@ cdef inline void column_moments(
     """Sums of x - mean, and of its squares, over the rows."""
     cdef real[LANES] lane
     cdef real[LANES] lane2
-    cdef Py_ssize_t i, j, first = 0
-    cdef real d
+    cdef Py_ssize_t i, j, last, first = 0
     for j in range(width):
         plain[j], square[j] = 0, 0
     while first < N:
         for j in range(width):
             lane[j] = 0
             lane2[j] = 0
-        for i in range(first, min(first + TERMS, N)):
-            for j in range(width):
-                d = x[i * C + j] - mean[j]
-                lane[j] += d
-                if squares:
-                    lane2[j] += d * d
+        last = min(first + TERMS, N)
+        for i in range(first, last - 3, 4):  # four rows at a time, as each addition waits for the one before
+            add_rows(lane, lane2, x + i * C, mean, C, width, 4, squares)
+        for i in range(last - (last - first) % 4, last):
+            add_rows(lane, lane2, x + i * C, mean, C, width, 1, squares)
         for j in range(width):
             plain[j] += lane[j]
             square[j] += lane2[j]
