@@ -102,7 +102,6 @@ def planes(p, n, a):
 @piece
 def _block_of_columns(dx, dw, db, sums, factors, dy, x, y, weight, stats, low, high, relu, given):
     N = x.shape[0]
-    real = x.dtype.type
     for j in range(low, high):
         sums[0, j] = 0
         sums[1, j] = 0
@@ -137,9 +136,7 @@ def _block_of_columns(dx, dw, db, sums, factors, dy, x, y, weight, stats, low, h
                 dx[i, j] = factors[0, j] * dz + (factors[1, j] * (x[i, j] - stats[0, j]) + factors[2, j])
         else:
             for j in range(low, high):
-                dx[i, j] = factors[0, j] * dy[i, j] + (
-                    factors[1, j] * (x[i, j] - stats[0, j]) + factors[2, j]
-                )
+                dx[i, j] = factors[0, j] * dy[i, j] + (factors[1, j] * (x[i, j] - stats[0, j]) + factors[2, j])
 
 
 @loops
