@@ -241,11 +241,15 @@ def check_running(name, mean, var, needed, momentum, batches):
     if (mean is None) != (var is None) or needed and mean is None:
         wanted = "both" if needed else "both or neither"
         raise ValueError(f"{name}: got only some of running_mean and running_var, expected {wanted}")
-    if momentum is None:
-        if mean is not None and not needed and batches is None:
-            raise ValueError(f"{name}: momentum: got None without num_batches_tracked, which it needs")
-    elif not (isinstance(momentum, (int, float)) and math.isfinite(momentum) and momentum >= 0):
-        raise ValueError(f"{name}: momentum: got {momentum!r}, expected a finite number >= 0 or None")
+    if check_momentum(name, momentum) is None and mean is not None and not needed and batches is None:
+        raise ValueError(f"{name}: momentum: got None without num_batches_tracked, which it needs")
+
+
+def check_momentum(name, momentum):
+    """`momentum`, if it is None or a finite number >= 0; else ValueError."""
+    if momentum is not None and not (isinstance(momentum, (int, float)) and math.isfinite(momentum) and momentum >= 0):
+        raise ValueError(f"{name}: momentum: got {momentum!r}, expected a finite number >= 0, or None")
+    return momentum
 
 
 def check_eps(name, eps):

@@ -109,7 +109,8 @@ cdef inline void moments(
 
 
 cdef inline void describe(
-    real *stats, Py_ssize_t S, Py_ssize_t s, const real *x, Py_ssize_t K, Py_ssize_t stride, Py_ssize_t inner, double eps
+    real *stats, Py_ssize_t S, Py_ssize_t s, const real *x, Py_ssize_t K, Py_ssize_t stride, Py_ssize_t inner,
+    double eps,
 ) noexcept nogil:
     """stats of the set s, K planes."""
     cdef double plain, square, count = max(K * inner, 1)

@@ -25,7 +25,7 @@ from minidl.nn.activation import (
     Tanh,
 )
 from minidl.nn.containers import Identity, ModuleDict, ModuleList, ParameterList, Sequential
-from minidl.nn.dropout import AlphaDropout, Dropout
+from minidl.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d
 from minidl.nn.linear import Flatten, Linear, Unflatten
 from minidl.nn.loss import (
     BCELoss,
@@ -39,6 +39,7 @@ from minidl.nn.loss import (
     SmoothL1Loss,
 )
 from minidl.nn.module import Module
+from minidl.nn.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm1d, InstanceNorm2d, LayerNorm
 from minidl.tensor import Parameter
 
 __all__ = [
@@ -49,16 +50,24 @@ __all__ = [
     "AlphaDropout",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
     "CrossEntropyLoss",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
     "Flatten",
+    "GroupNorm",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
     "HuberLoss",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
     "KLDivLoss",
     "L1Loss",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LogSigmoid",
