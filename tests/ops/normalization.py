@@ -160,8 +160,20 @@ OPS = [
         "group_norm",
         lambda x, w, b: F.group_norm(x, 2, w, b),
         lambda x, w, b: group_norm(x, 2, w, b),
-        with_affine((3, 4), (2, 6, 5), (2, 4, 3, 3), (1, 2, 2), (0, 4, 3), (2, 4, 0), (2, 80, 1)),
+        with_affine((3, 4), (2, 6, 5), (2, 4, 3, 3), (1, 2, 2), (0, 4, 3), (2, 80, 1)),
         torch=lambda x, w, b: torch_f("group_norm")(x, 2, w, b),
+    ),
+    Op(
+        "group_norm-empty",
+        lambda x, w, b: F.group_norm(x, 2, w, b),
+        lambda x, w, b: x,
+        with_affine((2, 4, 0), (0, 4)),
+    ),
+    Op(
+        "instance_norm-empty",
+        lambda x, w, b: F.instance_norm(x, None, None, w, b),
+        lambda x, w, b: x,
+        with_affine((0, 2, 3), (2, 2, 0)),
     ),
     Op(
         "group_norm-1",
@@ -181,7 +193,7 @@ OPS = [
         "instance_norm",
         lambda x, w, b: F.instance_norm(x, None, None, w, b),
         lambda x, w, b: group_norm(x, x.shape[1], w, b),
-        with_affine((2, 3, 5), (2, 1, 3, 40), (1, 2, 2), (0, 2, 3)),
+        with_affine((2, 3, 5), (2, 1, 3, 40), (1, 2, 2)),
         torch=lambda x, w, b: torch_f("instance_norm")(x, None, None, w, b),
     ),
     Op(
