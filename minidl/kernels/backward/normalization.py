@@ -186,8 +186,8 @@ def _row(dx, dy, x, weight, stats, r):
         dz = dy[r, i] * weight[g, i]
         total += dz
         product += dz * (x[r, i] - mean)
-    slope = -rstd * rstd * rstd * (product - rest * total) / L
-    level = -rstd * total / L - slope * rest
+    slope = real(-rstd * rstd * rstd * (product - rest * total) / L)
+    level = real(-rstd * total / L) - slope * rest
     for i in range(L):
         dx[r, i] = rstd * (dy[r, i] * weight[g, i]) + (slope * (x[r, i] - mean) + level)
 

@@ -7,16 +7,24 @@ from minidl.kernels.backward.compiler import as_bool, kernel, loops, serial
 
 @loops
 def _dropout(dx, dy, keep, scale):
-    inner = dy.size // keep.size
-    if serial(dy.size):
+    inner = dy.size // max(keep.size, 1)
+    real = dy.dtype.type
+    if inner == 1 and serial(dy.size):
         for i in range(dy.size):
-            dx[i] = dy[i] * (keep[i // inner] * scale)
+            dx[i] = dy[i] * (real(keep[i]) * scale)
     elif inner == 1:
         for i in prange(dy.size):
-            dx[i] = dy[i] * (keep[i] * scale)
+            dx[i] = dy[i] * (real(keep[i]) * scale)
+    elif serial(dy.size):
+        for u in range(keep.size):
+            factor = real(keep[u]) * scale  # as it is, the product would be a double
+            for i in range(u * inner, u * inner + inner):
+                dx[i] = dy[i] * factor
     else:
-        for i in prange(dy.size):
-            dx[i] = dy[i] * (keep[i // inner] * scale)
+        for u in prange(keep.size):
+            factor = real(keep[u]) * scale
+            for i in range(u * inner, u * inner + inner):
+                dx[i] = dy[i] * factor
 
 
 @kernel
