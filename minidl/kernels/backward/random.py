@@ -2,7 +2,13 @@
 
 from numba import carray, prange
 
-from minidl.kernels.backward.compiler import as_bool, kernel, loops, serial
+from minidl.kernels.backward.compiler import as_bool, body, kernel, loops, serial
+
+
+@body
+def _times(dx, dy, factor):
+    for i in range(dy.size):
+        dx[i] = dy[i] * factor
 
 
 @loops
@@ -17,14 +23,10 @@ def _dropout(dx, dy, keep, scale):
             dx[i] = dy[i] * (real(keep[i]) * scale)
     elif serial(dy.size):
         for u in range(keep.size):
-            factor = real(keep[u]) * scale  # as it is, the product would be a double
-            for i in range(u * inner, u * inner + inner):
-                dx[i] = dy[i] * factor
+            _times(dx[u * inner : (u + 1) * inner], dy[u * inner : (u + 1) * inner], real(keep[u]) * scale)
     else:
         for u in prange(keep.size):
-            factor = real(keep[u]) * scale
-            for i in range(u * inner, u * inner + inner):
-                dx[i] = dy[i] * factor
+            _times(dx[u * inner : (u + 1) * inner], dy[u * inner : (u + 1) * inner], real(keep[u]) * scale)
 
 
 @kernel
