@@ -6,10 +6,11 @@ import numpy as np
 
 from minidl.engine import Node, memory
 from minidl.functional import _backward as B
+from minidl.kernels import batch_norm
 from minidl.kernels import normalization as K
 from minidl.kernels.elementwise import copy
 
-STATS = 4  # numbers that describe a set: mean, rest, rstd, var; see kernels/normalization.pyx
+STATS = 4  # numbers that describe a set: mean, rest, rstd, var; see kernels/normalization.pxd
 
 
 @functools.lru_cache(64)
@@ -78,8 +79,8 @@ class Normalization(Node):
             dy, y = dr, None
         elif dr is not None:
             self.call(copy, [dr], [dy], [dy.size])
-        if not dx is dw is db is None:
-            affine = dw is not None or db is not None
+        affine = dw is not None or db is not None
+        if affine or dx is not None:
             dw, db = (memory.empty(self.affine, dy.dtype) if array is None else array for array in (dw, db))
             self.backward_sets(dx, dw, db, affine, dy, y)
 
@@ -109,7 +110,7 @@ class Columns(Normalization):
 
     def forward(self, x, *others):
         y, *inputs = self.prepare(x, others)
-        self.call(K.columns, [y, self.stats], [x, *inputs, *self.given], [*self.sizes, self.relu], [self.eps])
+        self.call(batch_norm.columns, [y, self.stats], [x, *inputs, *self.given], [*self.sizes, self.relu], [self.eps])
         return y
 
     def backward_sets(self, dx, dw, db, affine, dy, y):

@@ -7,7 +7,7 @@ import numpy as np
 from minidl.engine import as_tensor, state
 from minidl.functional._normalization import Columns, Normalization, Planes, Rows
 from minidl.functional.linear import ACTIVATIONS
-from minidl.kernels import normalization as K
+from minidl.kernels import batch_norm as K
 
 
 def batch_norm(
