@@ -57,6 +57,7 @@ from minidl.functional.loss import (
     soft_margin_loss,
 )
 from minidl.functional.mask import masked_fill, one_hot, pad, tril, triu
+from minidl.functional.normalization import batch_norm, group_norm, instance_norm, layer_norm
 from minidl.functional.power import pow, reciprocal, rsqrt, sqrt, square
 from minidl.functional.reduce import logsumexp, mean, norm, prod, std, sum, var
 from minidl.functional.shape import (
@@ -86,6 +87,7 @@ __all__ = [
     "any",
     "argmax",
     "argmin",
+    "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "bmm",
@@ -121,17 +123,20 @@ __all__ = [
     "ge",
     "gelu",
     "getitem",
+    "group_norm",
     "gt",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
     "huber_loss",
     "index_select",
+    "instance_norm",
     "isfinite",
     "isinf",
     "isnan",
     "kl_div",
     "l1_loss",
+    "layer_norm",
     "le",
     "leaky_relu",
     "linear",

@@ -1,7 +1,7 @@
 """How windows sweep over planes: the sizes and tables that `minidl.kernels.convolution` works from.
 
 A correlation is ``y[m, r, q] = sum over c, i, j of w[m, c, i, j] x[c, r stride + rows[i], q stride + columns[j]]``;
-`rows` and `columns` are the distances of the taps, and x is 0 outside. A convolution, the gradient of its input, and the
+`rows` and `columns` are the distances of the taps, and x is 0 outside. A convolution, the gradient of its input and a
 transposed convolution are all of this form.
 """
 

@@ -46,6 +46,12 @@ cdef inline uint64_t threshold(double p) noexcept nogil:
 
 # Dropout ---------------------------------------------------------------------------------------------------------
 
+cdef inline void times(real *y, const real *x, real factor, Py_ssize_t size) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(size):
+        y[i] = x[i] * factor
+
+
 cdef int _dropout(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
     # y[U, inner] = x * (keep[U] ? 1 / (1 - a0) : 0), a product keeps NaN; p: y keep counter x, n: U inner
     cdef Py_ssize_t i, inner = n[1], N = n[0] * inner
@@ -63,8 +69,8 @@ cdef int _dropout(real **p, const Py_ssize_t *n, const double *a) noexcept nogil
     else:
         for i in range(n[0]):
             keep[i] = (bits(key, i) >> 32) >= limit
-        for i in prange(N, schedule="static", num_threads=threads(), use_threads_if=N >= PARALLEL):
-            y[i] = x[i] * (scale if keep[i // inner] else 0)
+        for i in prange(n[0], schedule="static", num_threads=threads(), use_threads_if=N >= PARALLEL):
+            times(y + i * inner, x + i * inner, scale if keep[i] else 0, inner)
     return OK
 
 

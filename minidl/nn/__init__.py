@@ -26,7 +26,7 @@ from minidl.nn.activation import (
 )
 from minidl.nn.containers import Identity, ModuleDict, ModuleList, ParameterList, Sequential
 from minidl.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
-from minidl.nn.dropout import AlphaDropout, Dropout
+from minidl.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d
 from minidl.nn.linear import Flatten, Linear, Unflatten
 from minidl.nn.loss import (
     BCELoss,
@@ -40,6 +40,7 @@ from minidl.nn.loss import (
     SmoothL1Loss,
 )
 from minidl.nn.module import Module
+from minidl.nn.normalization import BatchNorm1d, BatchNorm2d, GroupNorm, InstanceNorm1d, InstanceNorm2d, LayerNorm
 from minidl.tensor import Parameter
 
 __all__ = [
@@ -50,20 +51,28 @@ __all__ = [
     "AlphaDropout",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
     "Conv1d",
     "Conv2d",
     "ConvTranspose1d",
     "ConvTranspose2d",
     "CrossEntropyLoss",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
     "Flatten",
+    "GroupNorm",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
     "HuberLoss",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
     "KLDivLoss",
     "L1Loss",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LogSigmoid",

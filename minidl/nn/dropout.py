@@ -33,3 +33,17 @@ class AlphaDropout(Dropout):
 
     def forward(self, input):
         return F.alpha_dropout(input, self.p, self.training)
+
+
+class Dropout1d(Dropout):
+    """Dropout of whole channels of a (N, C, L) or (C, L) input."""
+
+    def forward(self, input):
+        return F.dropout1d(input, self.p, self.training)
+
+
+class Dropout2d(Dropout):
+    """Dropout of whole channels of a (N, C, H, W) or (C, H, W) input: Tompson et al. (2015)."""
+
+    def forward(self, input):
+        return F.dropout2d(input, self.p, self.training)

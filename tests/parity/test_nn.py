@@ -38,6 +38,22 @@ MODELS = {
         nn.Hardtanh(-0.5, 0.5, True), nn.Hardtanh(), nn.Hardsigmoid(), nn.Hardswish(), nn.Softsign()
     ),
     "softmax": lambda nn: nn.Sequential(nn.Softmax(1), nn.LogSoftmax(0), nn.Softmin(-1), nn.AlphaDropout()),
+    "normalization": lambda nn: nn.Sequential(
+        nn.BatchNorm1d(6),
+        nn.LayerNorm(6, bias=False),
+        nn.GroupNorm(2, 6, affine=False),
+        nn.BatchNorm1d(6, 1e-3, None, False, False),
+        nn.LayerNorm((6,), elementwise_affine=False),
+        nn.Dropout1d(),
+    ),
+    "image normalization": lambda nn: nn.ModuleList(
+        [
+            nn.BatchNorm2d(3, bias=False),
+            nn.InstanceNorm1d(3),
+            nn.InstanceNorm2d(3, affine=True, track_running_stats=True),
+            nn.Dropout2d(0.3),
+        ]
+    ),
     "shapes": lambda nn: nn.Sequential(nn.Unflatten(1, (2, 3)), nn.Flatten(), nn.Identity(4)),
     "lists": lambda nn: nn.ModuleList(
         [*(nn.Linear(6, 6) for _ in range(3)), nn.ReLU(), nn.Linear(6, 1), nn.Linear(6, 1)]
@@ -56,7 +72,17 @@ MODELS = {
     ),
     "other losses": lambda nn: nn.ModuleList([nn.BCEWithLogitsLoss(), nn.KLDivLoss()]),
 }
-CALLABLE = ["mlp", "nested", "slice", "activations", "smooth activations", "hard activations", "softmax", "shapes"]
+CALLABLE = [
+    "mlp",
+    "nested",
+    "slice",
+    "activations",
+    "smooth activations",
+    "hard activations",
+    "softmax",
+    "normalization",
+    "shapes",
+]
 
 
 def pair(name):
@@ -98,6 +124,26 @@ def test_values_and_gradients(name):
     np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=2e-4, atol=2e-6)
     for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         np.testing.assert_allclose(one.grad.numpy(), other.grad.numpy(), rtol=2e-4, atol=2e-6)
+
+
+@pytest.mark.parametrize("momentum", [0.3, None])
+@pytest.mark.parametrize(
+    "kind, shape",
+    [("BatchNorm1d", (5, 3)), ("BatchNorm1d", (5, 3, 4)), ("BatchNorm2d", (2, 3, 4, 4)), ("InstanceNorm1d", (5, 3, 4))],
+)
+def test_running_statistics(kind, shape, momentum):
+    options = {"momentum": momentum, "affine": True, "track_running_stats": True}
+    ours, theirs = getattr(nn, kind)(3, **options), getattr(torch.nn, kind)(3, **options)
+    if kind == "InstanceNorm1d" and momentum is None:
+        pytest.skip("PyTorch's InstanceNorm takes None for 0")
+    for seed in range(3):
+        x = np.random.default_rng(seed).normal(2, 3, shape).astype("float32")
+        np.testing.assert_allclose(ours(x).numpy(), theirs(torch.tensor(x)).detach().numpy(), rtol=1e-5, atol=1e-5)
+    ours.eval(), theirs.eval()
+    np.testing.assert_allclose(ours(x).numpy(), theirs(torch.tensor(x)).detach().numpy(), rtol=1e-5, atol=1e-5)
+    for (path, tensor), other in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
+        if not (kind == "InstanceNorm1d" and path == "num_batches_tracked"):
+            np.testing.assert_allclose(tensor.numpy(), other.numpy(), rtol=1e-5)
 
 
 def test_our_state_dict_loads_there():

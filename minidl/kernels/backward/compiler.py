@@ -49,6 +49,7 @@ CACHE = cache_folder() is not None
 
 loops = numba.njit(parallel=True, fastmath=FASTMATH, error_model="numpy", cache=CACHE)
 body = numba.njit(fastmath=FASTMATH, error_model="numpy", inline="always")
+piece = numba.njit(fastmath=FASTMATH, error_model="numpy", cache=CACHE)  # a long body: compiled once, not at every use
 
 llvmlite.binding.add_symbol("minidl_threads", threads_address)
 _threads = types.ExternalFunction("minidl_threads", types.int32())
@@ -105,6 +106,7 @@ def retyped(dtype):
 
 as_int64 = retyped(types.int64)  # labels and indices among float buffers
 as_bool = retyped(types.uint8)  # masks among float buffers
+as_double = retyped(types.float64)  # sums among float buffers
 
 
 def follow_num_threads():

@@ -2,21 +2,31 @@
 
 from numba import carray, prange
 
-from minidl.kernels.backward.compiler import as_bool, kernel, loops, serial
+from minidl.kernels.backward.compiler import as_bool, body, kernel, loops, serial
+
+
+@body
+def _times(dx, dy, factor):
+    for i in range(dy.size):
+        dx[i] = dy[i] * factor
 
 
 @loops
 def _dropout(dx, dy, keep, scale):
-    inner = dy.size // keep.size
-    if serial(dy.size):
+    inner = dy.size // max(keep.size, 1)
+    real = dy.dtype.type
+    if inner == 1 and serial(dy.size):
         for i in range(dy.size):
-            dx[i] = dy[i] * (keep[i // inner] * scale)
+            dx[i] = dy[i] * (real(keep[i]) * scale)
     elif inner == 1:
         for i in prange(dy.size):
-            dx[i] = dy[i] * (keep[i] * scale)
+            dx[i] = dy[i] * (real(keep[i]) * scale)
+    elif serial(dy.size):
+        for u in range(keep.size):
+            _times(dx[u * inner : (u + 1) * inner], dy[u * inner : (u + 1) * inner], real(keep[u]) * scale)
     else:
-        for i in prange(dy.size):
-            dx[i] = dy[i] * (keep[i // inner] * scale)
+        for u in prange(keep.size):
+            _times(dx[u * inner : (u + 1) * inner], dy[u * inner : (u + 1) * inner], real(keep[u]) * scale)
 
 
 @kernel
