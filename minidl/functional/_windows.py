@@ -36,6 +36,10 @@ class Axis:
 
     count = property(lambda self: len(self.first), doc="Number of windows.")
     taps = property(lambda self: max(self.found, default=0), doc="Elements of the largest window.")
+    halves = property(
+        lambda self: self.taps == self.stride == 2 and self.step == 1 and self.high - self.low == self.size / 2,
+        doc="Whether windows of 2 elements tile the input.",
+    )
     whole = property(lambda self: self.found == (self.size,), doc="Whether there is one window, with all elements.")
 
     @functools.cached_property

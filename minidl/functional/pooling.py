@@ -63,6 +63,9 @@ class MaxPool(Pool):
         if self.tap is None:
             self.call(B.index.gather, [self.grad()], [dy, self.index], [planes, area, rows.count * columns.count, 1])
             return
+        if rows.halves and columns.halves:
+            self.call(B.pooling.max_pool_2x2, [self.grad()], [dy, self.tap], [planes * rows.count, columns.count])
+            return
         starts = [row * columns.size for row in rows.first]
         places = [
             i * rows.step * columns.size + j * columns.step for i in range(rows.taps) for j in range(columns.taps)
