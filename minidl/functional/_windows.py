@@ -68,7 +68,7 @@ def strided(size, kernel, stride, padding, dilation, ceil_mode):
     inside = np.flatnonzero(found == kernel)
     low, high = (inside[0], inside[-1] + 1) if len(inside) else (0, 0)
     extent = np.minimum(start + kernel, size + padding) - start
-    return Axis(size, dilation, *map(ints, (first, found, extent)), stride, int(low), int(high))
+    return Axis(size, dilation, ints(first), ints(found), ints(extent), stride, int(low), int(high))
 
 
 @functools.lru_cache(1024)

@@ -82,7 +82,7 @@ class GlobalMaxPool(Pool):
     def forward(self, x):
         shape = self.output_shape(x)
         y, index = self.new(shape), self.new(shape, np.int64)
-        self.sizes = [self.sizes[0], self.rows.size * self.columns.size, 1, 0]  # rows of numbers to the reductions
+        self.sizes = (self.sizes[0], self.rows.size * self.columns.size, 1, 0)  # rows of numbers to the reductions
         self.call(reduce.amax, [y], [x], self.sizes)
         self.call(reduce.find, [index], [x, y], self.sizes, dtype=x.dtype)
         self.index = index.array
