@@ -66,7 +66,7 @@ def _max_pool_2x2(dx, dy, tap):
 
 @kernel
 def max_pool_2x2(p, n, a):
-    """The same where windows of 2 x 2 tile the input, the usual case; p: dx dy tap, n: R rows of all planes of dy, C."""
+    """The same where 2 x 2 windows tile the input, the usual case; p: dx dy tap, n: R rows of dy in all planes, C."""
     R, C = n[0], n[1]
     _max_pool_2x2(carray(p[0], (R, 4 * C)), carray(p[1], (R, C)), carray(as_bool(p[2]), (R, C)))
     return 0
