@@ -58,6 +58,16 @@ from minidl.functional.loss import (
 )
 from minidl.functional.mask import masked_fill, one_hot, pad, tril, triu
 from minidl.functional.normalization import batch_norm, group_norm, instance_norm, layer_norm
+from minidl.functional.pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    avg_pool1d,
+    avg_pool2d,
+    max_pool1d,
+    max_pool2d,
+)
 from minidl.functional.power import pow, reciprocal, rsqrt, sqrt, square
 from minidl.functional.reduce import logsumexp, mean, norm, prod, std, sum, var
 from minidl.functional.shape import (
@@ -79,6 +89,10 @@ from minidl.functional.softmax import log_softmax, softmax, softmin
 
 __all__ = [
     "abs",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
     "add",
     "all",
     "alpha_dropout",
@@ -87,6 +101,8 @@ __all__ = [
     "any",
     "argmax",
     "argmin",
+    "avg_pool1d",
+    "avg_pool2d",
     "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
@@ -152,6 +168,8 @@ __all__ = [
     "masked_fill",
     "matmul",
     "max",
+    "max_pool1d",
+    "max_pool2d",
     "maximum",
     "mean",
     "min",

@@ -79,7 +79,7 @@ class _Channels(_Affine):
 
 
 class _BatchNorm(_Channels):
-    def forward(self, input):
+    def forward(self, input, activation=None, residual=None):
         input = self.check_input(input)
         if input.shape[1] != self.num_features:
             raise ValueError(f"input has {input.shape[1]} channels (shape {input.shape}), expected {self.num_features}")
@@ -92,6 +92,8 @@ class _BatchNorm(_Channels):
             self.training or self.running_mean is None,
             self.momentum,
             self.eps,
+            activation,
+            residual,
             num_batches_tracked=self.num_batches_tracked,
         )
 
@@ -124,7 +126,7 @@ class BatchNorm1d(_BatchNorm):
     num_batches_tracked : (), int64
     """
 
-    ndims, shapes = (2, 3), "(N, C) or (N, C, L)"
+    ndims, shapes, fuses_relu = (2, 3), "(N, C) or (N, C, L)", True
 
 
 class BatchNorm2d(_BatchNorm):
@@ -135,7 +137,7 @@ class BatchNorm2d(_BatchNorm):
     input, output : (N, C, H, W)
     """
 
-    ndims, shapes = (4,), "(N, C, H, W)"
+    ndims, shapes, fuses_relu = (4,), "(N, C, H, W)", True
 
 
 class _InstanceNorm(_Channels):

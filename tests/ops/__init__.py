@@ -1,6 +1,18 @@
 """The declarations of all operations, one file per family of `minidl.functional`."""
 
-from ops import activation, arithmetic, convolution, linear, loss, matmul, normalization, reduce, shape, softmax
+from ops import (
+    activation,
+    arithmetic,
+    convolution,
+    linear,
+    loss,
+    matmul,
+    normalization,
+    pooling,
+    reduce,
+    shape,
+    softmax,
+)
 
-FAMILIES = [activation, arithmetic, convolution, linear, loss, matmul, normalization, reduce, shape, softmax]
+FAMILIES = [activation, arithmetic, convolution, linear, loss, matmul, normalization, pooling, reduce, shape, softmax]
 OPS = [op for family in FAMILIES for op in family.OPS]
