@@ -29,12 +29,12 @@ class Inquest:
         self.overwritten = {id(generator.counter): (generator.counter, generator.counter.copy())}
 
     def __enter__(self):
-        self.previous = state.recording, state.pool
-        state.recording, state.pool = self, None
+        self.previous = state.recording, state.pool, state.phase
+        state.recording, state.pool, state.phase = self, None, "forward"
         return self
 
     def __exit__(self, *error):
-        state.recording, state.pool = self.previous
+        state.recording, state.pool, state.phase = self.previous
         for buffer, values in self.overwritten.values():
             buffer[...] = values
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from minidl.engine.memory import ALIGNMENT, CHUNK, address, carve, round_up, size_of
 
+SHARE = 8  # a block takes at least the eighth part of a gap, lest small ones break up the gaps that large ones leave
+
 
 class Chunk(np.ndarray):
     """A stretch of memory that blocks are cut from.
@@ -45,10 +47,8 @@ class Pool:
         """Uninitialised array."""
         while self.returned:
             self.take_back(*self.lent.pop(id(self.returned.pop()))[1])
-        # a line more than needed: blocks of whole pages, one after the other, would all start at one place in a page
-        size = round_up(size_of(shape, dtype)) + ALIGNMENT
-        fitting = [span for span in self.free if span[2] - span[1] >= size] or [self.grow(size)]
-        number, start, end = span = min(fitting, key=lambda span: (span[2] - span[1], span))
+        size = max(round_up(size_of(shape, dtype)), ALIGNMENT)
+        number, start, end = span = self.best_fit(size) or self.grow(size)
         self.free.remove(span)
         if start + size < end:
             self.free.append((number, start + size, end))
@@ -57,6 +57,15 @@ class Pool:
         reference = weakref.ref(block, self.returned.append)
         self.lent[id(reference)] = reference, (number, start, start + size)
         return carve(block, 0, shape, dtype)
+
+    def best_fit(self, size):
+        """The smallest gap of at least `size` bytes, or what is left of a chunk, if there is one."""
+        fitting = [
+            (number, start, end)
+            for number, start, end in self.free
+            if size <= end - start and (end - start <= SHARE * size or end > self.used[number])
+        ]
+        return min(fitting, key=lambda span: (span[2] - span[1], span), default=None)
 
     def grow(self, size):
         """A new chunk, as large as all before, so that there are few; pages never lent cost nothing."""
