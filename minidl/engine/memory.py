@@ -17,7 +17,10 @@ CHUNK = 1 << 18  # bytes that an arena asks for at a time
 
 def empty(shape, dtype):
     """Uninitialised array whose first element starts a cache line, for calls to write."""
-    return allocate(shape, dtype) if state.pool is None else state.pool.empty(shape, np.dtype(dtype))
+    result = allocate(shape, dtype) if state.pool is None else state.pool.empty(shape, np.dtype(dtype))
+    if state.detect_anomaly:
+        result.fill(0)  # what a call leaves for the next ones to write is no anomaly
+    return result
 
 
 def allocate(shape, dtype):

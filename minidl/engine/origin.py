@@ -91,7 +91,7 @@ def origin(calls):
 
 def origin_in_graph(nodes):
     """The same for a graph, newest node first, whose calls nobody noted."""
-    values = {}
+    values: dict = {}  # edge -> its tensor, made anew
     with Inquest() as inquest, no_grad():
         for node in reversed(nodes):
             if hasattr(node, "counter"):

@@ -153,7 +153,7 @@ class Tensor:
 
 
 class Edge:
-    """What the graph knows of a tensor that a node made: all but the values, which are free to go when nobody saved them.
+    """What the graph knows of a tensor that a node made: all but its values, which go when nobody has saved them.
 
     Attributes
     ----------
