@@ -94,8 +94,8 @@ def origin_in_graph(nodes):
     values: dict = {}  # edge -> its tensor, made anew
     with Inquest() as inquest, no_grad():
         for node in reversed(nodes):
-            if hasattr(node, "counter"):
-                generator.counter[:] = node.counter
+            if hasattr(node, "drawn_at"):
+                generator.counter[:] = node.drawn_at
             outputs = [y for y in node.again([values.get(x, x) for x in node.inputs]) if y.dtype.kind == "f"]
             if inquest.finding is not None:
                 break

@@ -32,7 +32,7 @@ class Dropout(Node):
 
     def forward(self, x):
         if self.tracked:
-            self.counter = generator.counter.copy()  # to draw the same again when a NaN is looked for
+            self.drawn_at = generator.counter.copy()  # to draw the same again when a NaN is looked for
         groups = x.array.size // self.inner if self.inner else 0
         self.kept, self.sizes = memory.empty(groups, np.bool_), [groups, self.inner]
         y = self.new(x.shape)
