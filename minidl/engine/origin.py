@@ -35,7 +35,7 @@ class Inquest:
 
     def __exit__(self, *error):
         state.recording, state.pool, state.phase = self.previous
-        for buffer, values in self.overwritten.values():
+        for buffer, values in reversed(self.overwritten.values()):  # of views of one array the first was whole
             buffer[...] = values
 
     def hold(self, arrays):

@@ -41,7 +41,7 @@ class Pool:
     def __init__(self):
         self.chunks, self.used, self.free, self.lent, self.returned = [], [], [], {}, []
 
-    nbytes = property(lambda self: sum(self.used), doc="Bytes of memory in use, at most at the same time.")
+    nbytes = property(lambda self: sum(self.used), doc="Bytes that have ever been lent, each counted once.")
 
     def empty(self, shape, dtype):
         """Uninitialised array."""
