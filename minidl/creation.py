@@ -26,9 +26,11 @@ class Creation(Caller):
             raise TypeError(f"{name}: dtype: got {dtype}, expected float32, float64, int64 or bool")
         if any(size < 0 for size in shape):
             raise ValueError(f"{name}: size: got {shape}, expected sizes >= 0")
-        self.result = Tensor(memory.empty(shape, dtype), requires_grad)
+        allocate = memory.allocate if name == "empty" else memory.empty  # Python may write an empty one
+        self.result = Tensor(allocate(shape, dtype), requires_grad)
 
     name = property(lambda self: self.function)
+    named_by = ("path", "function")
 
     def filled(self, value):
         """The tensor with `value` everywhere."""

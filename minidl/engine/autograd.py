@@ -3,7 +3,8 @@
 import numpy as np
 
 from minidl.engine import memory
-from minidl.engine.node import Caller, origin
+from minidl.engine.node import Caller
+from minidl.engine.origin import origin, origin_in_graph
 from minidl.engine.state import no_grad, state
 from minidl.engine.tensor import as_array
 from minidl.kernels.elementwise import accumulate, check_finite, copy, fill, set_flags
@@ -50,8 +51,8 @@ class Backward(Caller):
     ----------
     nodes : list of Node
         All that the root depends on, newest first. A node is made after its inputs, so this is a topological order.
-    written : set of Tensor
-        Tensors whose gradient buffer already holds a contribution: the first is written, later ones are added.
+    written : set of Tensor or Edge
+        Leaves and edges whose gradient buffer already holds a contribution: the first is written, later ones are added.
     """
 
     def __init__(self, root, gradient):
@@ -72,6 +73,8 @@ class Backward(Caller):
                 self.seed()
                 for node in self.nodes:
                     node.run_backward([self.gradient_of(output) for output in node.outputs], self.written)
+                    if not retain_graph:
+                        node.release()  # at once, so that what it saved makes room for the next gradients
                 self.mark_leaves()
         finally:
             state.phase = phase
@@ -81,20 +84,21 @@ class Backward(Caller):
 
     def seed(self):
         """Gradient of the root with respect to itself."""
-        size = [self.root.array.size]
-        buffer = self.root.gradient_buffer()
+        size, target = [self.root.array.size], self.root.edge or self.root
+        buffer = target.gradient_buffer()
         if self.gradient is None:
             self.gradient = np.ones(self.root.shape, self.root.dtype)
-        kernel = accumulate if self.root in self.written else copy
+        kernel = accumulate if target in self.written else copy
         self.call(kernel, [buffer], [self.gradient], size)
-        self.written.add(self.root)
+        self.written.add(target)
 
     def gradient_of(self, output):
-        """Gradient buffer of a node's output, zeros if the root does not depend on it."""
+        """Gradient of a node's output, which nobody else needs any more; zeros if the root does not depend on it."""
         shape, dtype, reference = output
-        tensor = reference()
-        if tensor is not None and tensor in self.written:
-            return tensor.buffer
+        edge = reference()
+        if edge is not None and edge in self.written:
+            gradient, edge.buffer = edge.buffer, None
+            return gradient
         zeros = memory.empty(shape, dtype)
         self.call(fill, [zeros], [], [zeros.size], [0.0])
         return zeros
@@ -103,13 +107,11 @@ class Backward(Caller):
         """Let the leaves know that they have gradients now."""
         mark(self, self.leaves, True)
 
-    def history(self):
-        """The calls that led to the root."""
-        return super().history() or [call for node in reversed(self.nodes) for call in node.calls()]
-
     def explain_nonfinite(self, call, history):
         """Who made the NaN or Inf."""
-        return f"the tensor to differentiate is NaN or Inf. {origin(history) or 'It was so from the start'}"
+        culprit = origin_in_graph(self.nodes) if history is None else origin(history)
+        unknown = "No call made it: it was so from the start, or what the calls read has changed since"
+        return f"the tensor to differentiate is NaN or Inf. {culprit or unknown}"
 
 
 def mark(caller, leaves, present):

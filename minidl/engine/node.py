@@ -1,5 +1,6 @@
 """Node: one operation of the graph, forward and backward."""
 
+import copy
 import itertools
 import weakref
 from typing import Any
@@ -7,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from minidl.engine import memory
+from minidl.engine.origin import all_finite, describe_producer
 from minidl.engine.state import state
 from minidl.engine.tape import Call
-from minidl.engine.tensor import Tensor, as_tensor
+from minidl.engine.tensor import Edge, Tensor, as_tensor
 from minidl.kernels.elementwise import accumulate
 from minidl.kernels.kernel import Status
 
@@ -23,6 +25,7 @@ class Caller:
     """
 
     name = property(lambda self: type(self).__name__.lower(), doc="Name of the operation, for errors and listings.")
+    named_by: tuple[str, ...] = ("path",)  # attributes that errors and listings need
 
     def __init__(self):
         self.path = ".".join(state.scope)
@@ -42,25 +45,28 @@ class Caller:
         """
         outputs = [_array(buffer) for buffer in outputs]
         inputs = [_array(buffer) for buffer in inputs]
-        call = Call(kernel, outputs, inputs, sizes, scalars, dtype or outputs[0].dtype, self, state.phase)
+        caller, recording = self, state.recording
+        if recording is not None:
+            outputs, inputs, caller = recording.hold(outputs), recording.hold(inputs), self.label()
+        call = Call(kernel, outputs, inputs, sizes, scalars, dtype or outputs[0].dtype, caller, state.phase)
+        if recording is not None:
+            recording.before(call)
         status = call.run()
         if status:
-            raise self.error(call, status, self.history())
-        self.keep(call)
+            raise self.error(call, status, None if recording is None else recording.calls)
+        if recording is not None:
+            recording.append(call)
         if state.detect_anomaly and not all_finite(outputs):
             raise FloatingPointError(describe_producer(call))
 
-    def keep(self, call):
-        """Remember a call that has just run."""
-        if state.recording is not None:
-            state.recording.append(call)
-
-    def history(self):
-        """The calls made before this one, as far as they are known."""
-        return [] if state.recording is None else state.recording.tape.calls
+    def label(self):
+        """Stands in for the caller in a recording: it has its name and its errors, but keeps no buffers alive."""
+        label = object.__new__(type(self))
+        label.__dict__.update((name, getattr(self, name)) for name in self.named_by)
+        return label
 
     def error(self, call, status, history):
-        """The exception for a kernel's non-zero status, given the calls that ran before."""
+        """The exception for a kernel's non-zero status, given the calls that ran before; None if nobody noted them."""
         if status == Status.BAD_INDEX:
             return IndexError(f"{self}: {self.explain_index(call)}")
         if status == Status.NONFINITE:
@@ -96,18 +102,20 @@ class Node(Caller):
         self.serial = next(_serial)  # here, not when the node is made: its inputs may be made in between
         self.inputs = tuple(as_tensor(value) for value in inputs)
         self.tracked = state.grad_enabled and any(x.requires_grad for x in self.inputs)
-        self.made: list[tuple[Any, Any, Any, Any, Any, Any]] = []
-        self.pending: list[tuple[Tensor, np.ndarray]] = []
+        self.pending: list[tuple[Tensor | Edge, np.ndarray]] = []
         if state.recording is not None:
             state.recording.rely_on_leaves(self.inputs)
         result = self.forward(*self.inputs)
         outputs = result if isinstance(result, tuple) else (result,)
         if self.tracked:
-            # weak: a node must not keep its outputs alive, they keep the node
-            self.outputs = [(y.shape, y.dtype, weakref.ref(y)) for y in outputs if y.dtype.kind == "f"]
+            # the values of an input that is no leaf are kept only if the formula saved them
+            self.inputs = tuple(x.edge or x for x in self.inputs)
+            self.outputs: list[tuple[Any, Any, Any]] = []
             for y in outputs:
                 if y.dtype.kind == "f":
-                    y._requires_grad, y.node = True, self
+                    y._requires_grad, y.edge = True, Edge(self, y.shape, y.dtype)
+                    # weak: a node must not keep its outputs alive, they keep the node
+                    self.outputs.append((y.shape, y.dtype, weakref.ref(y.edge)))
         return result
 
     def forward(self, *inputs):
@@ -118,15 +126,12 @@ class Node(Caller):
         """Write the gradients of the inputs."""
         raise NotImplementedError
 
-    def keep(self, call):
-        """Remember what a forward call was made of, to tell who made a NaN; not the call, which knows its node."""
-        super().keep(call)
-        if self.tracked and state.phase == "forward":
-            self.made.append((call.kernel, call.outputs, call.inputs, call.sizes, call.scalars, call.dtype))
-
-    def calls(self):
-        """The forward calls, made anew."""
-        return [Call(*made, self, "forward") for made in self.made]
+    def again(self, inputs):
+        """Compute the outputs once more, from other inputs; the node itself stays as it is."""
+        node = copy.copy(self)
+        node.inputs = inputs
+        result = node.forward(*inputs)
+        return result if isinstance(result, tuple) else (result,)
 
     def new(self, shape, dtype=None):
         """A fresh output tensor; by default of the dtype of the first input."""
@@ -167,46 +172,3 @@ class Node(Caller):
 
 def _array(buffer):
     return buffer.array if isinstance(buffer, Tensor) else buffer
-
-
-def all_finite(arrays):
-    """Whether no float array holds a NaN or an Inf."""
-    return all(np.isfinite(array).all() for array in arrays if array is not None and array.dtype.kind == "f")
-
-
-def origin(calls):
-    """Sentence on where the first NaN or Inf came from: made by one of `calls`, or read by it; None if there is none.
-
-    Buffers still hold what the calls left there. A buffer that several calls wrote in turn may have been spoiled by a
-    later one, so a suspect is run once more, on buffers of its own.
-    """
-    for call in calls:
-        if all_finite(call.outputs):
-            continue
-        spoiled = [array for array in call.inputs if not all_finite([array])]
-        if spoiled:
-            return f"It came in from outside: {call.node} read {counts(spoiled)}"
-        outputs = [None if array is None else memory.copy(array) for array in call.outputs]
-        call.on(outputs).run()
-        if not all_finite(outputs):
-            return f"First produced by {describe_producer(call)}"
-    return None
-
-
-def counts(arrays):
-    """How many NaN and Inf the float arrays hold, in words."""
-    return "; ".join(
-        f"{np.isnan(array).sum()} NaN and {np.isinf(array).sum()} Inf among {array.size} values of shape {array.shape}"
-        for array in arrays
-        if array is not None and array.dtype.kind == "f"
-    )
-
-
-def describe_producer(call):
-    """One sentence on the call that made the first NaN or Inf."""
-    ranges = [
-        f"shape {array.shape} in [{np.min(array):.6g}, {np.max(array):.6g}]"
-        for array in call.inputs
-        if array is not None and array.dtype.kind == "f" and array.size
-    ]
-    return f"{call.node}, {call.phase}: made {counts(call.outputs)} from {', '.join(ranges) or 'no float input'}"

@@ -19,7 +19,7 @@ class Generator:
     """
 
     def __init__(self):
-        self.counter = memory.empty(2, np.uint64)
+        self.counter = memory.allocate(2, np.uint64)
         self.seed(int.from_bytes(os.urandom(8), "little") >> 1)
 
     def seed(self, value):

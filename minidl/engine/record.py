@@ -1,11 +1,13 @@
 """Recording a step and replaying it."""
 
 import functools
+import weakref
 
 import numpy as np
 
 from minidl.engine import memory
 from minidl.engine.node import Caller
+from minidl.engine.pool import Chunk, Pool
 from minidl.engine.random import generator
 from minidl.engine.state import state, version
 from minidl.engine.tape import Call, Tape
@@ -23,11 +25,13 @@ class Recording(Caller):
         The calls in order, behind a check of the flags if there is something to check.
     calls : list of Call
         Those that the function made.
+    pool : Pool
+        Where the buffers come from that the function's own arrays lie in. Calls hold the memory, not the arrays.
     result : object
         What the function returned.
     guards : dict
-        ``{(object, attribute): value}``: train/eval modes of modules, `requires_grad` of leaves, and the like. They
-        are looked at when `version.count` has changed, and compared by identity.
+        ``{(weak reference, attribute): value}``: train/eval modes of modules, `requires_grad` of leaves, and the
+        like. They are looked at when `version.count` has changed, and compared by identity.
     flags : dict
         ``{leaf: value}``: whether a leaf had a gradient when the step began; None where the step itself decides.
     checked : set of Tensor
@@ -42,19 +46,28 @@ class Recording(Caller):
         super().__init__()
         self.witness = witness
         feeds = [Tensor.public(memory.copy(argument.array)) for argument in arguments if isinstance(argument, Tensor)]
-        self.tape = Tape([feed.array for feed in feeds])
+        self.tape, self.pool = Tape([feed.array for feed in feeds]), Pool()
+        self.calls = self.tape.calls
         self.guards, self.flags, self.checked = {}, {}, set()
         for feed in feeds:
             feed.recording = self
         remaining = iter(feeds)
-        state.recording = self
+        state.recording, state.pool = self, self.pool
         try:
             self.result = function(*(next(remaining) if isinstance(a, Tensor) else a for a in arguments))
         finally:
-            state.recording = None
+            state.recording = state.pool = None
         self.version, self.grad_enabled = version.count, state.grad_enabled
-        self.calls = self.tape.calls
         self.check_flags_first()
+
+    nbytes = property(lambda self: self.pool.nbytes, doc="Bytes that the calls work in, besides parameters and state.")
+
+    def hold(self, arrays):
+        """What a call keeps of its arrays."""
+        return [self.pool.hold(array) for array in arrays]
+
+    def before(self, call):
+        """A call is about to run."""
 
     def append(self, call):
         """Note a call that has just run."""
@@ -64,7 +77,7 @@ class Recording(Caller):
 
     def rely_on(self, owner, attribute):
         """Note that the calls assume the present value of an attribute."""
-        self.guards.setdefault((owner, attribute), getattr(owner, attribute))
+        self.guards.setdefault((weakref.ref(owner), attribute), getattr(owner, attribute))
 
     def rely_on_leaves(self, tensors):
         """Note which leaves require gradients."""
@@ -95,8 +108,10 @@ class Recording(Caller):
     def holds(self):
         """Whether what the recording took for granted is still so."""
         if self.version != version.count:
-            if any(getattr(owner, attribute) is not value for (owner, attribute), value in self.guards.items()):
-                return False
+            for (reference, attribute), value in self.guards.items():
+                owner = reference()
+                if owner is not None and getattr(owner, attribute) is not value:
+                    return False
             self.version = version.count
         return True
 
@@ -120,7 +135,9 @@ class Recording(Caller):
         """Every array that the tape reads or writes, and the random counter."""
         arrays = [generator.counter, *self.tape.feeds]
         for call in self.tape.calls:
-            arrays += [array for array in call.outputs + call.inputs if array is not None]
+            for array in call.outputs + call.inputs:
+                if array is not None:
+                    arrays.append(array.base if isinstance(array.base, Chunk) else array)
         return list({id(array): array for array in arrays}.values())
 
 

@@ -15,6 +15,7 @@ class State(threading.local):
 
     grad_enabled = True
     recording: Any = None  # the Recording that listens, if any
+    pool: Any = None  # where its buffers come from
     detect_anomaly = False
     phase = "forward"
 

@@ -76,10 +76,6 @@ cdef class Call:
             status = it.run(it.p, it.n, it.a)
         return status
 
-    def on(self, outputs):
-        """The same call writing to other buffers."""
-        return Call(self.kernel, outputs, self.inputs, self.sizes, self.scalars, self.dtype, self.node, self.phase)
-
     def __repr__(self):
         shapes = [str(array.shape) for array in self.outputs if array is not None]
         more = [f"and {len(shapes) - 3} more"] if len(shapes) > 3 else []

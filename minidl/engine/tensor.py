@@ -28,16 +28,18 @@ class Tensor:
         The buffer itself, unguarded; `numpy()` is the checked way to it.
     node : Node or None
         The operation that made it; None for a leaf.
+    edge : Edge or None
+        What the graph knows of it; None for a leaf.
     """
 
     __slots__ = (
         "__weakref__",
         "_requires_grad",
         "array",
-        "buffer",  # memory of the gradient, kept from step to step
+        "buffer",  # leaf: memory of the gradient, kept from step to step
+        "edge",
         "flag",  # leaf: one byte, 1 while the buffer holds a gradient; a buffer itself, so that tapes can set it
         "name",
-        "node",
         "recording",  # the recording whose values this one depends on
     )
     public: type  # the class of results, set by the floor that adds the methods
@@ -49,12 +51,13 @@ class Tensor:
             raise TypeError(f"Tensor: only float tensors can require gradients, got dtype {array.dtype}")
         self.array = array
         self._requires_grad = requires_grad
-        self.node = self.buffer = self.flag = self.recording = self.name = None
+        self.edge = self.buffer = self.flag = self.recording = self.name = None
 
     shape = property(lambda self: self.array.shape, doc="Sizes of the dimensions.")
     dtype = property(lambda self: self.array.dtype, doc="NumPy dtype.")
     ndim = property(lambda self: self.array.ndim, doc="Number of dimensions.")
-    is_leaf = property(lambda self: self.node is None, doc="Whether it was made by the user, not by an operation.")
+    node = property(lambda self: None if self.edge is None else self.edge.node, doc="The operation that made it.")
+    is_leaf = property(lambda self: self.edge is None, doc="Whether it was made by the user, not by an operation.")
 
     @property
     def requires_grad(self):
@@ -73,9 +76,9 @@ class Tensor:
     # the gradient
 
     def gradient_buffer(self):
-        """Memory for the gradient, made on first use."""
+        """Memory for the gradient of a leaf, made on first use."""
         if self.buffer is None or self.buffer.shape != self.shape:
-            self.buffer = memory.empty(self.shape, self.dtype)
+            self.buffer = memory.allocate(self.shape, self.dtype)
         return self.buffer
 
     def gradient_flag(self):
@@ -147,6 +150,31 @@ class Tensor:
         if not self.ndim:
             raise TypeError("len(): a 0-d tensor has no length")
         return self.shape[0]
+
+
+class Edge:
+    """What the graph knows of a tensor that a node made: all but its values, which go when nobody has saved them.
+
+    Attributes
+    ----------
+    node : Node
+    shape, dtype
+        Of the tensor.
+    buffer : ndarray or None
+        Gradient, from the first contribution until the node's backward takes it.
+    """
+
+    __slots__ = ("__weakref__", "buffer", "dtype", "node", "shape")
+    requires_grad, is_leaf = True, False
+
+    def __init__(self, node, shape, dtype):
+        self.node, self.shape, self.dtype, self.buffer = node, shape, dtype, None
+
+    def gradient_buffer(self):
+        """Memory for the gradient."""
+        if self.buffer is None:
+            self.buffer = memory.empty(self.shape, self.dtype)
+        return self.buffer
 
 
 def as_tensor(value, dtype=None):

@@ -31,6 +31,8 @@ class Dropout(Node):
     backward_kernel = property(lambda self: B.random.dropout)
 
     def forward(self, x):
+        if self.tracked:
+            self.drawn_at = generator.counter.copy()  # to draw the same again when a NaN is looked for
         groups = x.array.size // self.inner if self.inner else 0
         self.kept, self.sizes = memory.empty(groups, np.bool_), [groups, self.inner]
         y = self.new(x.shape)

@@ -27,6 +27,7 @@ class InPlace(Caller):
         self.tensor = tensor
 
     name = property(lambda self: self.operation)
+    named_by = ("path", "operation")
 
     def run(self, kernel, inputs=(), sizes=(), scalars=(), others=()):
         """Make the call, which may write `others` too; the tensor."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minidl.engine import Caller, Tensor, memory, state
-from minidl.engine.node import origin
+from minidl.engine.origin import origin
 from minidl.kernels.update import POLICIES, SEGMENT
 
 
@@ -21,6 +21,10 @@ class Update(Caller):
 
     parameters: Sequence[Tensor] = ()
 
+    def label(self):
+        """The node itself: its parameters live as long as the step."""
+        return self
+
     def call(self, *args, **kwargs):
         phase, state.phase = state.phase, "update"
         try:
@@ -31,7 +35,7 @@ class Update(Caller):
     def explain_nonfinite(self, call, history):
         """Which gradients, and who made the first NaN or Inf."""
         advice = "To learn which node made it first, record the step, or run it under minidl.detect_anomaly()"
-        return f"NaN or Inf in the gradient of {spoiled(self.parameters)}. {origin(history) or advice}"
+        return f"NaN or Inf in the gradient of {spoiled(self.parameters)}. {(history and origin(history)) or advice}"
 
 
 def runs(columns, keys):
