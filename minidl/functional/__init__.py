@@ -55,7 +55,8 @@ from minidl.functional.loss import (
     smooth_l1_loss,
     soft_margin_loss,
 )
-from minidl.functional.mask import masked_fill, one_hot, pad, tril, triu
+from minidl.functional.mask import masked_fill, one_hot, tril, triu
+from minidl.functional.padding import pad
 from minidl.functional.power import pow, reciprocal, rsqrt, sqrt, square
 from minidl.functional.reduce import logsumexp, mean, norm, prod, std, sum, var
 from minidl.functional.shape import (
@@ -74,6 +75,8 @@ from minidl.functional.shape import (
     view,
 )
 from minidl.functional.softmax import log_softmax, softmax, softmin
+from minidl.functional.unfold import fold, unfold
+from minidl.functional.upsample import interpolate
 
 __all__ = [
     "abs",
@@ -112,6 +115,7 @@ __all__ = [
     "feature_dropout",
     "flatten",
     "flip",
+    "fold",
     "gather",
     "ge",
     "gelu",
@@ -122,6 +126,7 @@ __all__ = [
     "hardtanh",
     "huber_loss",
     "index_select",
+    "interpolate",
     "isfinite",
     "isinf",
     "isnan",
@@ -195,6 +200,7 @@ __all__ = [
     "tril",
     "triu",
     "unbind",
+    "unfold",
     "unsqueeze",
     "var",
     "view",
