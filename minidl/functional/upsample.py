@@ -59,11 +59,10 @@ def nearest(size, count, scale, exact, dtype):
 
     Without `exact` it is the one before, PyTorch's old mode.
     """
-    at = (
-        centres(size, count, scale, dtype) + dtype(0.5)
-        if exact
-        else step(size, count, scale, dtype) * np.arange(count, dtype=dtype)
-    )
+    if exact:
+        at = centres(size, count, scale, dtype) + dtype(0.5)
+    else:  # for these two sizes PyTorch overlooks the scale: in images, and in the gradient of sequences
+        at = step(size, count, None if count in (size, 2 * size) else scale, dtype) * np.arange(count, dtype=dtype)
     return np.floor(at.astype(np.float32)).astype(np.int64).clip(0, size - 1)
 
 
