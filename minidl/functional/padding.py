@@ -25,8 +25,8 @@ class Pad(Node):
 
     def forward(self, x):
         y = self.new([size + low + high for size, (low, high) in zip(x.shape, self.widths, strict=True)])
-        self.kept = tuple(kept(size, *widths) for size, widths in zip(x.shape, self.widths, strict=True))
-        self.inside = tuple(kept(size, -low, -high) for size, (low, high) in zip(y.shape, self.widths, strict=True))
+        self.kept = inside(x.shape, self.widths)
+        self.inside = inside(y.shape, [(-low, -high) for low, high in self.widths])
         self.call(fill, [y], [], [y.array.size], [self.value])
         copy_view(self, y.array, y.array[self.inside], x.array, x.array[self.kept])
         return y
@@ -38,9 +38,10 @@ class Pad(Node):
         copy_view(self, dx, dx[self.kept], dy, inside)
 
 
-def kept(size, low, high):
-    """What is left of a dimension when negative padding has cut it."""
-    return slice(max(-low, 0), size - max(-high, 0))
+def inside(shape, widths):
+    """The part that is left when negative padding has cut its share."""
+    slices = (slice(max(-low, 0), size - max(-high, 0)) for size, (low, high) in zip(shape, widths, strict=True))
+    return (*slices, ...)  # with the dots the part is a view even without a dimension
 
 
 class Remap(Node):
@@ -126,8 +127,9 @@ def pad(input, pad, mode="constant", value=None):
         if size + low + high < 0 or max(-low, -high) > size:
             raise ValueError(f"pad: pad: {(low, high)} cuts more than dim {d} of {input.shape} has")
         left = size + min(low, 0) + min(high, 0)
-        limit = {"reflect": size - 1, "replicate": math.inf if size else 0, "circular": left}.get(mode, math.inf)
-        if max(low, high) > max(limit, 0):
+        limits = {"reflect": max(size - 1, 0), "replicate": math.inf if size else 0, "circular": left}
+        limit = limits.get(mode, math.inf)
+        if max(low, high) > limit:
             raise ValueError(
                 f"pad: pad: got {(low, high)} for dim {d} of size {size}, expected at most {limit} in mode {mode!r}"
             )

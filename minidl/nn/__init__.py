@@ -39,6 +39,19 @@ from minidl.nn.loss import (
     SmoothL1Loss,
 )
 from minidl.nn.module import Module
+from minidl.nn.padding import (
+    CircularPad1d,
+    CircularPad2d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ZeroPad1d,
+    ZeroPad2d,
+)
+from minidl.nn.upsample import Fold, Unfold, Upsample
 from minidl.tensor import Parameter
 
 __all__ = [
@@ -49,9 +62,14 @@ __all__ = [
     "AlphaDropout",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "CircularPad1d",
+    "CircularPad2d",
+    "ConstantPad1d",
+    "ConstantPad2d",
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
+    "Fold",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
@@ -74,6 +92,10 @@ __all__ = [
     "ParameterList",
     "ReLU",
     "ReLU6",
+    "ReflectionPad1d",
+    "ReflectionPad2d",
+    "ReplicationPad1d",
+    "ReplicationPad2d",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -84,6 +106,10 @@ __all__ = [
     "Softsign",
     "Tanh",
     "Unflatten",
+    "Unfold",
+    "Upsample",
+    "ZeroPad1d",
+    "ZeroPad2d",
     "init",
     "utils",
 ]
