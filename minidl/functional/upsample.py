@@ -68,14 +68,14 @@ def nearest(size, count, scale, exact, dtype):
 
 @functools.lru_cache(1024)
 def linear_taps(size, count, scale, align_corners, dtype):
-    """For each of `count` positions the element of `size` before, the one behind and the weight of that one."""
+    """For each of `count` positions, in ascending order, the element before, the one behind and the weight of that."""
     if align_corners:
         at = np.arange(count, dtype=dtype) * (dtype(size - 1) / dtype(max(count - 1, 1)))
     else:
         at = centres(size, count, scale if count != size else None, dtype)
     low = at.astype(np.int64).clip(0, size - 1)
-    weight = (at - low).astype(dtype).clip(0, 1)
-    high = np.where(weight > 0, np.minimum(low + 1, size - 1), low)  # a NaN next door has no weight
+    weight = (at - low).astype(dtype) * (low < size - 1)
+    high = low + (weight > 0)  # not behind the last, and not where a NaN next door would have no weight
     return low, high, weight
 
 

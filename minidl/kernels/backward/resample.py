@@ -46,15 +46,18 @@ def remap(p, n, a):
 
 
 @body
-def _bilinear_plane(dx, sums, dy, top, bottom, down, left, right, across):
+def _bilinear_plane(dx, sums, dy, top, bottom, down, left, across):
     one = dx.dtype.type(1)
     dx[:] = 0
     for i in range(top.size):
-        sums[:] = 0
-        row = dy[i]
-        for j in range(left.size):
-            sums[left[j]] += (one - across[j]) * row[j]
-            sums[right[j]] += across[j] * row[j]
+        row, j, carry = dy[i], 0, dx.dtype.type(0)
+        for c in range(sums.size):  # in registers: left ascends, and what weighs in to the right of c belongs to c + 1
+            total, carry = carry, dx.dtype.type(0)
+            while j < left.size and left[j] == c:
+                total += (one - across[j]) * row[j]
+                carry += across[j] * row[j]
+                j += 1
+            sums[c] = total
         upper = dx[top[i]]
         if top[i] == bottom[i]:
             for c in range(sums.size):
@@ -67,13 +70,13 @@ def _bilinear_plane(dx, sums, dy, top, bottom, down, left, right, across):
 
 
 @loops
-def _bilinear(dx, sums, dy, top, bottom, down, left, right, across):
+def _bilinear(dx, sums, dy, top, bottom, down, left, across):
     if serial(2 * dy.size):
         for p in range(dx.shape[0]):
-            _bilinear_plane(dx[p], sums[p], dy[p], top, bottom, down, left, right, across)
+            _bilinear_plane(dx[p], sums[p], dy[p], top, bottom, down, left, across)
     else:
         for p in prange(dx.shape[0]):
-            _bilinear_plane(dx[p], sums[p], dy[p], top, bottom, down, left, right, across)
+            _bilinear_plane(dx[p], sums[p], dy[p], top, bottom, down, left, across)
 
 
 @kernel
@@ -84,7 +87,7 @@ def bilinear(p, n, a):
     """
     P, h, w, H, W = n[0], n[1], n[2], n[3], n[4]
     top, bottom, down = carray(as_int64(p[3]), h), carray(as_int64(p[4]), h), carray(p[5], h)
-    left, right, across = carray(as_int64(p[6]), w), carray(as_int64(p[7]), w), carray(p[8], w)
+    left, across = carray(as_int64(p[6]), w), carray(p[8], w)
     dx, sums, dy = carray(p[0], (P, H, W)), carray(p[1], (P, W)), carray(p[2], (P, h, w))
-    _bilinear(dx, sums, dy, top, bottom, down, left, right, across)
+    _bilinear(dx, sums, dy, top, bottom, down, left, across)
     return 0
