@@ -56,8 +56,9 @@ from minidl.functional.loss import (
     smooth_l1_loss,
     soft_margin_loss,
 )
-from minidl.functional.mask import masked_fill, one_hot, pad, tril, triu
+from minidl.functional.mask import masked_fill, one_hot, tril, triu
 from minidl.functional.normalization import batch_norm, group_norm, instance_norm, layer_norm
+from minidl.functional.padding import pad
 from minidl.functional.pooling import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -86,6 +87,8 @@ from minidl.functional.shape import (
     view,
 )
 from minidl.functional.softmax import log_softmax, softmax, softmin
+from minidl.functional.unfold import fold, unfold
+from minidl.functional.upsample import interpolate
 
 __all__ = [
     "abs",
@@ -135,6 +138,7 @@ __all__ = [
     "feature_dropout",
     "flatten",
     "flip",
+    "fold",
     "gather",
     "ge",
     "gelu",
@@ -147,6 +151,7 @@ __all__ = [
     "huber_loss",
     "index_select",
     "instance_norm",
+    "interpolate",
     "isfinite",
     "isinf",
     "isnan",
@@ -223,6 +228,7 @@ __all__ = [
     "tril",
     "triu",
     "unbind",
+    "unfold",
     "unsqueeze",
     "var",
     "view",

@@ -1,16 +1,13 @@
-"""Masks and padding: masked_fill, tril, triu, one_hot, pad."""
+"""Masks: masked_fill, tril, triu, one_hot."""
 
 import math
-from typing import Any
 
 import numpy as np
 
 from minidl.engine import Node, as_tensor
-from minidl.functional._strided import copy_view
-from minidl.functional.index import as_index, index_select
+from minidl.functional.index import as_index
 from minidl.functional.shape import expand
 from minidl.kernels import index as K
-from minidl.kernels.elementwise import fill
 
 
 class MaskedFill(Node):
@@ -120,74 +117,3 @@ def one_hot(tensor, num_classes=-1):
     if num_classes < 1:
         raise ValueError(f"one_hot: num_classes: got {num_classes}, expected at least 1")
     return OneHot(num_classes).apply(index)
-
-
-class Pad(Node):
-    """y = value, then y[inside] = x[kept];  dx = 0, then dx[kept] = dy[inside]. Negative padding cuts."""
-
-    def __init__(self, before, after, value):
-        super().__init__()
-        self.before, self.after, self.value = before, after, value
-
-    def forward(self, x):
-        pairs = list(zip(self.before, self.after, strict=True))
-        shape = [size + low + high for size, (low, high) in zip(x.shape, pairs, strict=True)]
-        self.kept = tuple(
-            slice(max(-low, 0), size - max(-high, 0)) for size, (low, high) in zip(x.shape, pairs, strict=True)
-        )
-        self.inside = tuple(
-            slice(max(low, 0), size - max(high, 0)) for size, (low, high) in zip(shape, pairs, strict=True)
-        )
-        y = self.new(shape)
-        self.call(fill, [y], [], [y.array.size], [self.value])
-        copy_view(self, y.array, y.array[self.inside], x.array, x.array[self.kept])
-        return y
-
-    def backward(self, dy):
-        dx, inside = self.grad(), dy[self.inside]
-        if inside.size < dx.size:
-            self.call(fill, [dx], [], [dx.size], [0.0])
-        copy_view(self, dx, dx[self.kept], dy, inside)
-
-
-MODES: dict[str, Any] = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
-
-
-def pad(input, pad, mode="constant", value=None):
-    """`input` with more elements at the ends of its last dimensions.
-
-    Parameters
-    ----------
-    input : Tensor
-    pad : sequence of int
-        Elements to add before and after the last dimension, then the one before it, and so on; negative ones cut.
-    mode : {"constant", "reflect", "replicate", "circular"}
-        What to put there: `value`, the mirrored elements (without the edge), the edge, or the other end.
-    value : float, optional
-        For ``"constant"``; 0 by default.
-    """
-    input, pad = as_tensor(input), tuple(int(count) for count in pad)
-    if len(pad) % 2 or len(pad) > 2 * input.ndim:
-        raise ValueError(
-            f"pad: pad: got {pad}, expected pairs for at most the {input.ndim} dimensions of {input.shape}"
-        )
-    dims = range(input.ndim - 1, input.ndim - 1 - len(pad) // 2, -1)
-    pairs = dict(zip(dims, zip(pad[::2], pad[1::2], strict=True), strict=True))
-    for d, (low, high) in pairs.items():
-        if input.shape[d] + low + high < 0 or max(-low, -high) > input.shape[d]:
-            raise ValueError(f"pad: pad: {(low, high)} cuts more than dim {d} of {input.shape} has")
-    if mode == "constant":
-        before, after = zip(*(pairs.get(d, (0, 0)) for d in range(input.ndim)), strict=True) if input.ndim else ((), ())
-        return Pad(before, after, 0.0 if value is None else float(value)).apply(input)
-    if mode not in MODES:
-        raise ValueError(f"pad: mode: got {mode!r}, expected 'constant', 'reflect', 'replicate' or 'circular'")
-    for d, widths in pairs.items():
-        size = input.shape[d]
-        limit = {"reflect": size - 1, "replicate": math.inf if size else 0, "circular": size}[mode]
-        if min(widths) < 0 or max(widths) > limit:
-            raise ValueError(
-                f"pad: pad: got {widths} for dim {d} of size {size}, expected 0 to {limit} in mode {mode!r}"
-            )
-        if any(widths):
-            input = index_select(input, d, np.pad(np.arange(size), widths, MODES[mode]))
-    return input

@@ -59,7 +59,7 @@ cdef struct Geometry:
     Py_ssize_t images, groups
     # x: channels per group, of height * width pixels
     Py_ssize_t channels, height, width
-    # x in scratch: pixel (row * stride + phase - pad) of x is pixel `row` of a phase, which has window * pitch elements;
+    # x in scratch: pixel (row * stride + phase - pad) of x is pixel `row` of a phase of window * pitch elements;
     # the first columns of neighbouring phases are phase_step apart
     Py_ssize_t stride_h, stride_w, pad_h, pad_w, phases_h, phases_w, phase_step, window, pitch, extent
     # y: outputs per group, in planes of `plane` elements, the pixels of a row `step` apart

@@ -10,9 +10,23 @@ from ops import (
     normalization,
     pooling,
     reduce,
+    resampling,
     shape,
     softmax,
 )
 
-FAMILIES = [activation, arithmetic, convolution, linear, loss, matmul, normalization, pooling, reduce, shape, softmax]
+FAMILIES = [
+    activation,
+    arithmetic,
+    convolution,
+    linear,
+    loss,
+    matmul,
+    normalization,
+    pooling,
+    reduce,
+    resampling,
+    shape,
+    softmax,
+]
 OPS = [op for family in FAMILIES for op in family.OPS]

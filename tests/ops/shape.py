@@ -119,21 +119,4 @@ OPS = [
     ),
     Op("tril", lambda x: F.tril(x, 1), lambda x: np.tril(x, 1), [((3, 4),), ((2, 4, 3),), ((0, 2),), ((1, 1),)], torch=lambda x: x.tril(1)),
     Op("triu", lambda x: F.triu(x, -1), lambda x: np.triu(x, -1), [((4, 3),), ((2, 4, 4),), ((2, 0),), ((1, 1),)], torch=lambda x: x.triu(-1)),
-    Op(
-        "pad", lambda x: F.pad(x, (1, 2, 0, 1), value=0.5),
-        lambda x: np.pad(x, [(0, 0)] * (x.ndim - 2) + [(0, 1), (1, 2)], constant_values=0.5),
-        [((2, 3),), ((2, 1, 1),), ((0, 2),)], torch=lambda x: torch().nn.functional.pad(x, (1, 2, 0, 1), value=0.5),
-    ),
-    Op(
-        "pad_negative", lambda x: F.pad(x, (-1, 2)), lambda x: np.pad(x[..., 1:], [(0, 0)] * (x.ndim - 1) + [(0, 2)]),
-        [((2, 3),), ((1,),), ((0, 2),)], torch=lambda x: torch().nn.functional.pad(x, (-1, 2)),
-    ),
-    *[
-        Op(
-            f"pad_{mode}", lambda x, mode=mode: F.pad(x, (2, 1, 1, 0), mode),
-            lambda x, name=name: np.pad(x, [(0, 0), (0, 0), (1, 0), (2, 1)], name), [((2, 1, 3, 4),)],
-            torch=lambda x, mode=mode: torch().nn.functional.pad(x, (2, 1, 1, 0), mode),
-        )
-        for mode, name in [("reflect", "reflect"), ("replicate", "edge"), ("circular", "wrap")]
-    ],
 ]  # fmt: skip
