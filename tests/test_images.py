@@ -225,6 +225,7 @@ def test_cifar10_folder_and_files(tmp_path):
         (bytes(3073) + bytes([10]) + bytes(3072), ["label 1 is 10", "label < 10"]),
         (gzip.compress(bytes(3073))[:-4], ["not a whole gzip file"]),
     ],
+    ids=["empty", "short", "label", "gzip"],
 )
 def test_bad_cifar10(tmp_path, content, words):
     path = tmp_path / "bad.bin"
