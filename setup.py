@@ -23,7 +23,8 @@ X86 = platform.machine().lower() in ("x86_64", "amd64")
 # No -ffast-math: NaN and Inf must survive, and linking with it would flush denormals in the user's whole process.
 OPTIMISE = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fno-semantic-interposition"]
 if X86:
-    OPTIMISE.append("-mprefer-vector-width=512")
+    # gcc, tuned for AMD, splits some multiply-adds in two: then bits depend on which copy of a loop has run.
+    OPTIMISE += ["-mprefer-vector-width=512", "--param=avoid-fma-max-bits=0"]
 
 
 class BuildKernels(build_ext):

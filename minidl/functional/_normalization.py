@@ -49,6 +49,7 @@ class Normalization(Node):
         self.relu, self.given = relu, given
 
     name = property(lambda self: self.function)
+    named_by = ("path", "function")
 
     def run(self, input, **others):
         """Apply the node to `input` and those of weight, bias and residual that are not None."""
