@@ -15,6 +15,7 @@ import numpy as np
 from minidl.kernels.convolution import LANES
 
 SCRATCH = 1 << 16  # elements that a strip's windows should fit into: they are read again for every tile of outputs
+COPY = 0.25  # cycles to lay out an element
 VECTORS = 64  # that correlate_weight should add up before it sums over the lanes
 
 
@@ -95,14 +96,14 @@ def layout(sweep, dtype, threads, split=True):
     (pad_h, phases_h, phase_h, ahead_h), (pad_w, phases_w, phase_w, ahead_w) = axes
     (rows, columns), (step_h, step_w) = sweep.out, sweep.spacing
     beyond = max(ahead_h, default=0)  # rows that the windows of a strip see behind its last one
+    copies = phases_h * (rows + beyond) * columns  # elements per channel and column of taps; wasted: cycles, likewise
+    wasted = sweep.outputs * len(sweep.rows) * rows * (math.ceil(columns / lanes) - columns / lanes) / 2
+    fits = 0 < sweep.channels * len(sweep.columns) * copies <= SCRATCH
+    compact = fits and wasted > COPY * copies and _even(sweep.columns)
     phase_step = 1
-    full = math.ceil(columns / lanes) * lanes
-    each = sweep.channels * phases_h * (rows + beyond) * columns
-    fits = 0 < len(sweep.columns) * each <= SCRATCH
-    compact = fits and columns < 0.8 * full and _even(sweep.columns)
-    if (
-        compact
-    ):  # a phase for every column of taps: rows follow each other without a gap, and vectors run on over their ends
+    if compact:
+        # A phase for every column of taps, as wide as the output: rows follow each other without a gap, and vectors run
+        # on over their ends.
         phases_w, phase_w, ahead_w = len(sweep.columns), range(len(sweep.columns)), [0] * len(sweep.columns)
         phase_step = sweep.columns[1] - sweep.columns[0] if phases_w > 1 else 1
         pad_w = -sweep.columns[0]

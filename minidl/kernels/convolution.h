@@ -9,8 +9,8 @@
 #include "vector.h"
 
 #define OUTPUT_ROWS (VECTOR_REGISTERS > 16 ? 14 : 6) /* output channels of a tile */
-#define WEIGHT_ROWS (VECTOR_REGISTERS > 16 ? 4 : 2)  /* tile of weight gradients */
-#define WEIGHT_TAPS 4
+#define WEIGHT_ROWS (VECTOR_REGISTERS > 16 ? 4 : 2) /* tile of weight gradients */
+#define WEIGHT_TAPS 6
 
 typedef struct {
     int64_t from;   /* distance of its first window from the first one of all */
@@ -146,18 +146,18 @@ static void NAME(lay_gradient)(REAL *to, const REAL *dy, const REAL *above, cons
     integers lane;
     UNROLL for (int i = 0; i < LANES; i++) lane[i] = i;
     for (ptrdiff_t v = 0; v < vectors; v++, to += LANES) {
+        const run *r = runs + places[v].run, *const last = runs + places[v + 1].run;
+        if (r->begin == 0 && r->end == LANES && r->row < height) { /* nearly always */
+            vector x = NAME(masked)(dy + r->to, above ? above + r->to : above);
+            if (done > r->to) x = (vector)((integers)x & (integers)(lane >= (int)(done - r->to)));
+            *(vector *)to = x;
+            done = r->to + LANES;
+            continue;
+        }
         *(vector *)to = (vector){0};
-        for (int64_t r = places[v].run; r < places[v + 1].run; r++) {
-            const ptrdiff_t from = runs[r].to - runs[r].begin;
-            const int begin = (int)(runs[r].begin + (done > runs[r].to ? done - runs[r].to : 0)), end = (int)runs[r].end;
-            if (runs[r].row >= height) continue;
-            if (runs[r].begin == 0 && end == LANES) {
-                const vector x = NAME(masked)(dy + from, above ? above + from : above);
-                *(vector *)to = (vector)((integers)x & (integers)(lane >= begin));
-            } else {
-                for (int i = begin; i < end; i++) to[i] = !above || above[from + i] > 0 ? dy[from + i] : 0;
-            }
-            done = runs[r].to + end - runs[r].begin;
+        for (; r < last && r->row < height; r++) {
+            const ptrdiff_t from = r->to - r->begin;
+            for (int64_t i = r->begin; i < r->end; i++) to[i] = !above || above[from + i] > 0 ? dy[from + i] : 0;
         }
     }
 }
@@ -171,10 +171,10 @@ INLINE void NAME(add_sums)(REAL *dw, int count, const vector *x) {
         even[i] = from + half * LANES;
         odd[i] = even[i] + 1;
     }
-    REAL sums[WEIGHT_TAPS * PIECES];
+    REAL sums[(WEIGHT_TAPS + PIECE - 1) / PIECE * LANES];
     UNROLL for (int g = 0; g < WEIGHT_TAPS; g += PIECE) {
-        vector level[WEIGHT_TAPS];
-        UNROLL for (int i = 0; i < PIECE; i++) level[i] = x[g + i];
+        vector level[PIECE];
+        UNROLL for (int i = 0; i < PIECE; i++) level[i] = x[g + i < WEIGHT_TAPS ? g + i : g];
         UNROLL for (int n = PIECE / 2; n > 0; n /= 2) {
             UNROLL for (int i = 0; i < n; i++) {
                 const vector a = level[2 * i], b = level[2 * i + 1];
