@@ -109,15 +109,12 @@ INLINE vector NAME(masked)(const REAL *x, const REAL *above) {
     return above ? (vector)((integers)v & (integers)(*(const vector *)above > (vector){0})) : v;
 }
 
-/* to[q] = x[first + q * stride] for q < pitch, where there is such a pixel and the mask is above 0, and 0 elsewhere.
+/* to[q] = x[first + q * stride] for low <= q < high where the mask is above 0, and 0 for other q < pitch.
  * Whole vectors are written: the row that is laid next overwrites what went too far. Nor is more read than `readable`
- * elements of x, which may be more than its width. */
-static void NAME(lay_row)(REAL *to, const REAL *x, const REAL *above, ptrdiff_t width, ptrdiff_t pitch, ptrdiff_t stride,
-                          ptrdiff_t first, ptrdiff_t readable) {
-    ptrdiff_t low = first < 0 ? (stride - 1 - first) / stride : 0;
-    ptrdiff_t high = first < width ? (width - first + stride - 1) / stride : 0, q;
-    if (high > pitch) high = pitch;
-    if (low > pitch) low = pitch;
+ * elements of x, which may be more than a row. */
+INLINE void NAME(lay_row)(REAL *to, const REAL *x, const REAL *above, ptrdiff_t low, ptrdiff_t high, ptrdiff_t pitch,
+                          ptrdiff_t stride, ptrdiff_t first, ptrdiff_t readable) {
+    ptrdiff_t q;
     for (q = 0; q < low; q += LANES) *(vector *)(to + q) = (vector){0};
     q = low;
     if (stride == 1) {
@@ -136,7 +133,22 @@ static void NAME(lay_row)(REAL *to, const REAL *x, const REAL *above, ptrdiff_t 
         const ptrdiff_t i = first + q * stride;
         to[q] = !above || above[i] > 0 ? x[i] : 0;
     }
-    for (q = high > low ? high : low; q < pitch; q += LANES) *(vector *)(to + q) = (vector){0};
+    for (q = high; q < pitch; q += LANES) *(vector *)(to + q) = (vector){0};
+}
+
+/* One phase of a plane: to[r][q] = x[row + r * stride_h][column + q * stride_w], and 0 where there is no such pixel. */
+static void NAME(lay_phase)(REAL *to, const REAL *x, const REAL *above, ptrdiff_t height, ptrdiff_t width,
+                            ptrdiff_t rows, ptrdiff_t pitch, ptrdiff_t stride_h, ptrdiff_t stride_w, ptrdiff_t row,
+                            ptrdiff_t column, ptrdiff_t readable) {
+    ptrdiff_t low = column < 0 ? (stride_w - 1 - column) / stride_w : 0;
+    ptrdiff_t high = column < width ? (width - column + stride_w - 1) / stride_w : 0;
+    low = low < pitch ? low : pitch;
+    high = high < low ? low : high < pitch ? high : pitch;
+    for (ptrdiff_t r = 0; r < rows; r++, row += stride_h, to += pitch) {
+        const ptrdiff_t start = row * width;
+        if (row < 0 || row >= height) NAME(lay_row)(to, x, above, 0, 0, pitch, 1, 0, 0);
+        else NAME(lay_row)(to, x + start, above ? above + start : above, low, high, pitch, stride_w, column, readable - start);
+    }
 }
 
 /* The vectors of one plane of dy in the order of their places, where the mask is above 0; 0 in lanes of no pixel. */
@@ -162,8 +174,8 @@ static void NAME(lay_gradient)(REAL *to, const REAL *dy, const REAL *above, cons
     }
 }
 
-/* Sums over the lanes of WEIGHT_TAPS vectors, added to dw[0..count). */
-INLINE void NAME(add_sums)(REAL *dw, int count, const vector *x) {
+/* Sums over the lanes of `count` vectors, added to dw. */
+INLINE void NAME(add_sums)(REAL *dw, const int count, const vector *x) {
     enum { PIECE = 16 / sizeof(REAL), PIECES = LANES / PIECE };
     integers even, odd;
     UNROLL for (int i = 0; i < LANES; i++) { /* neighbours inside 16 bytes: one instruction everywhere */
@@ -172,9 +184,9 @@ INLINE void NAME(add_sums)(REAL *dw, int count, const vector *x) {
         odd[i] = even[i] + 1;
     }
     REAL sums[(WEIGHT_TAPS + PIECE - 1) / PIECE * LANES];
-    UNROLL for (int g = 0; g < WEIGHT_TAPS; g += PIECE) {
+    UNROLL for (int g = 0; g < count; g += PIECE) {
         vector level[PIECE];
-        UNROLL for (int i = 0; i < PIECE; i++) level[i] = x[g + i < WEIGHT_TAPS ? g + i : g];
+        UNROLL for (int i = 0; i < PIECE; i++) level[i] = x[g + i < count ? g + i : g];
         UNROLL for (int n = PIECE / 2; n > 0; n /= 2) {
             UNROLL for (int i = 0; i < n; i++) {
                 const vector a = level[2 * i], b = level[2 * i + 1];
@@ -190,13 +202,13 @@ INLINE void NAME(add_sums)(REAL *dw, int count, const vector *x) {
     }
 }
 
-INLINE void NAME(unrolled_weights)(const int rows, int count, REAL *dw, ptrdiff_t ldw, const REAL *dy, ptrdiff_t lddy,
+INLINE void NAME(unrolled_weights)(const int rows, const int count, REAL *dw, ptrdiff_t ldw, const REAL *dy, ptrdiff_t lddy,
                                    const REAL *x, ptrdiff_t image, ptrdiff_t images, const int64_t *taps,
                                    const place *places, ptrdiff_t vectors) {
     vector acc[WEIGHT_ROWS][WEIGHT_TAPS];
     const REAL *window[WEIGHT_TAPS];
-    UNROLL for (int j = 0; j < WEIGHT_TAPS; j++) {
-        window[j] = x + taps[j < count ? j : count - 1];
+    UNROLL for (int j = 0; j < count; j++) {
+        window[j] = x + taps[j];
         UNROLL for (int i = 0; i < rows; i++) acc[i][j] = (vector){0};
     }
     for (ptrdiff_t n = 0; n < images; n++) {
@@ -206,13 +218,13 @@ INLINE void NAME(unrolled_weights)(const int rows, int count, REAL *dw, ptrdiff_
                 d[i] = *(const vector *)(dy + i * lddy);
                 KEEP(d[i]);
             }
-            UNROLL for (int j = 0; j < WEIGHT_TAPS; j++) {
+            UNROLL for (int j = 0; j < count; j++) {
                 vector w = *(const vector *)(window[j] + places[v].from);
                 KEEP(w);
                 UNROLL for (int i = 0; i < rows; i++) acc[i][j] += d[i] * w;
             }
         }
-        UNROLL for (int j = 0; j < WEIGHT_TAPS; j++) window[j] += image;
+        UNROLL for (int j = 0; j < count; j++) window[j] += image;
     }
     UNROLL for (int i = 0; i < rows; i++) NAME(add_sums)(dw + i * ldw, count, acc[i]);
 }
@@ -221,8 +233,14 @@ INLINE void NAME(unrolled_weights)(const int rows, int count, REAL *dw, ptrdiff_
 static void NAME(weights)(int rows, int count, REAL *dw, ptrdiff_t ldw, const REAL *dy, ptrdiff_t lddy, const REAL *x,
                           ptrdiff_t image, ptrdiff_t images, const int64_t *taps, const place *places,
                           ptrdiff_t vectors) {
+#define CASE(rows, count) \
+    case count: \
+        NAME(unrolled_weights)(rows, count, dw, ldw, dy, lddy, x, image, images, taps, places, vectors); \
+        break;
 #define ROWS(n) \
-    case n: NAME(unrolled_weights)(n, count, dw, ldw, dy, lddy, x, image, images, taps, places, vectors); break;
+    case n: \
+        switch (count) { CASE(n, 1) CASE(n, 2) CASE(n, 3) CASE(n, 4) CASE(n, 5) CASE(n, 6) } \
+        break;
     switch (rows) {
         ROWS(1) ROWS(2)
 #if VECTOR_REGISTERS > 16
@@ -230,6 +248,7 @@ static void NAME(weights)(int rows, int count, REAL *dw, ptrdiff_t ldw, const RE
 #endif
     }
 #undef ROWS
+#undef CASE
 }
 
 #endif

@@ -32,12 +32,14 @@ cdef extern from "convolution.h" nogil:
         int rows, Py_ssize_t count, double *y, Py_ssize_t plane, Py_ssize_t step, int64_t height, const double *a,
         const double *x, const int64_t *taps, Py_ssize_t depth, const place *places, const run *runs,
         const double *bias, bint relu)
-    void lay_row_float(
-        float *to, const float *x, const float *above, Py_ssize_t width, Py_ssize_t pitch, Py_ssize_t stride,
-        Py_ssize_t first, Py_ssize_t readable)
-    void lay_row_double(
-        double *to, const double *x, const double *above, Py_ssize_t width, Py_ssize_t pitch, Py_ssize_t stride,
-        Py_ssize_t first, Py_ssize_t readable)
+    void lay_phase_float(
+        float *to, const float *x, const float *above, Py_ssize_t height, Py_ssize_t width, Py_ssize_t rows,
+        Py_ssize_t pitch, Py_ssize_t stride_h, Py_ssize_t stride_w, Py_ssize_t row, Py_ssize_t column,
+        Py_ssize_t readable)
+    void lay_phase_double(
+        double *to, const double *x, const double *above, Py_ssize_t height, Py_ssize_t width, Py_ssize_t rows,
+        Py_ssize_t pitch, Py_ssize_t stride_h, Py_ssize_t stride_w, Py_ssize_t row, Py_ssize_t column,
+        Py_ssize_t readable)
     void lay_gradient_float(
         float *to, const float *dy, const float *above, const place *places, const run *runs, Py_ssize_t vectors,
         int64_t height)
@@ -86,39 +88,38 @@ cdef void lay(
 ) noexcept nogil:
     """What the windows of a strip see of some channels from the first on, and zeros up to the end of the scratch."""
     cdef:
-        Py_ssize_t c, a, b, r, row, start, column, plane = g.height * g.width
+        Py_ssize_t c, a, b, row, column, start, plane = g.height * g.width
         Py_ssize_t size = g.extent - (g.channels - channels) * g.phases_h * g.phases_w * g.window * g.pitch
         Py_ssize_t total = g.images * g.groups * g.channels * plane
         real *end = to + size
         const real *above = NULL
     for c in range(first, first + channels):
+        start = c * plane
+        if mask != NULL:
+            above = mask + start
         for a in range(g.phases_h):
+            row = strip * g.strip_rows * g.stride_h + a - g.pad_h
             for b in range(g.phases_w):
                 column = b * g.phase_step - g.pad_w
-                for r in range(g.window):
-                    row = (strip * g.strip_rows + r) * g.stride_h + a - g.pad_h
-                    start = c * plane + row * g.width
-                    if mask != NULL:
-                        above = mask + start
-                    if not 0 <= row < g.height:
-                        memset(to, 0, g.pitch * sizeof(real))
-                    elif real is float:
-                        lay_row_float(to, x + start, above, g.width, g.pitch, g.stride_w, column, total - start)
-                    else:
-                        lay_row_double(to, x + start, above, g.width, g.pitch, g.stride_w, column, total - start)
-                    to += g.pitch
+                if real is float:
+                    lay_phase_float(to, x + start, above, g.height, g.width, g.window, g.pitch, g.stride_h, g.stride_w,
+                                    row, column, total - start)
+                else:
+                    lay_phase_double(to, x + start, above, g.height, g.width, g.window, g.pitch, g.stride_h, g.stride_w,
+                                     row, column, total - start)
+                to += g.window * g.pitch
     if to < end:
         memset(to, 0, (end - to) * sizeof(real))
 
 
-cdef inline Py_ssize_t tile_rows(Py_ssize_t total, Py_ssize_t limit) noexcept nogil:
-    """Height of equal tiles."""
+cdef inline Py_ssize_t tile_size(Py_ssize_t total, Py_ssize_t limit) noexcept nogil:
+    """Size of equal tiles."""
     return ceildiv(total, ceildiv(total, limit))
 
 
 cdef void pack_weights(real *to, const real *w, const int64_t *sources, const Geometry *g) noexcept nogil:
     """Weights of each tile of outputs in the order in which they are used: [group][tile][k][row]."""
-    cdef Py_ssize_t group, i, j, k, rows, height = tile_rows(g.outputs, OUTPUT_ROWS)
+    cdef Py_ssize_t group, i, j, k, rows, height = tile_size(g.outputs, OUTPUT_ROWS)
     cdef const real *base
     for group in range(g.groups):
         i = 0
@@ -139,7 +140,7 @@ cdef void outputs_of(
     cdef:
         Py_ssize_t strip = task % g.strips
         Py_ssize_t group = task // g.strips % g.groups, image = task // g.strips // g.groups
-        Py_ssize_t i = 0, rows, height = tile_rows(g.outputs, OUTPUT_ROWS)
+        Py_ssize_t i = 0, rows, height = tile_size(g.outputs, OUTPUT_ROWS)
         real *y = p[0] + (image * g.groups + group) * g.outputs * g.plane + strip * g.strip_shift
         const real *bias = p[4]
         const real *b
@@ -197,7 +198,7 @@ cdef void weight_sums(
     """dw for some outputs and channels of a group, over all images."""
     cdef:
         Py_ssize_t lanes = VECTOR_BYTES // <Py_ssize_t>sizeof(real)
-        Py_ssize_t image = 0, images, strip, i, k, m, rows, height, source
+        Py_ssize_t image = 0, images, strip, i, k, m, rows, count, height, source
         Py_ssize_t taps_per_channel = g.depth // g.channels
         Py_ssize_t laid = g.phases_h * g.phases_w * g.window * g.pitch
         Py_ssize_t first = channel * taps_per_channel, last = (channel + channels) * taps_per_channel
@@ -241,18 +242,19 @@ cdef void weight_sums(
                     add_row(db + m, gradient + m * row_size, row_size - 16)
             m = 0
             while m < outputs:
-                rows = min(tile_rows(outputs, WEIGHT_ROWS), outputs - m)
+                rows = min(tile_size(outputs, WEIGHT_ROWS), outputs - m)
                 k = first
                 while k < last:
+                    count = min(tile_size(last - first, WEIGHT_TAPS), last - k)
                     if real is float:
-                        weights_float(<int>rows, <int>min(WEIGHT_TAPS, last - k), dw + m * g.depth + k, g.depth,
+                        weights_float(<int>rows, <int>count, dw + m * g.depth + k, g.depth,
                                       gradient + m * row_size, row_size, window, size, images, taps + k, places,
                                       g.vectors)
                     else:
-                        weights_double(<int>rows, <int>min(WEIGHT_TAPS, last - k), dw + m * g.depth + k, g.depth,
+                        weights_double(<int>rows, <int>count, dw + m * g.depth + k, g.depth,
                                        gradient + m * row_size, row_size, window, size, images, taps + k, places,
                                        g.vectors)
-                    k += WEIGHT_TAPS
+                    k += count
                 m += rows
         image += images
 
