@@ -27,6 +27,7 @@ class Creation(Caller):
         if any(size < 0 for size in shape):
             raise ValueError(f"{name}: size: got {shape}, expected sizes >= 0")
         self.result = Tensor(memory.empty(shape, dtype), requires_grad)
+        self.result.recording = state.recording
 
     name = property(lambda self: self.function)
 
@@ -45,7 +46,6 @@ class Creation(Caller):
         """The tensor with random numbers."""
         size = self.result.array.size
         self.call(kernel, [self.result, generator.counter], [], [size, *sizes], scalars)
-        self.result.recording = state.recording
         return self.result
 
 
@@ -83,7 +83,8 @@ def arange(start, end=None, step=1, dtype=None, requires_grad=False):
     if step == 0 or (end - start) / step < 0:
         raise ValueError(f"arange: step {step} does not lead from {start} to {end}")
     if dtype is None:
-        dtype = np.float32 if any(isinstance(number, float) for number in (start, end, step)) else np.int64
+        floats = any(isinstance(number, (float, np.floating)) for number in (start, end, step))
+        dtype = np.float32 if floats else np.int64
     count = math.ceil((end - start) / step)
     return Creation("arange", (count,), dtype, requires_grad).holding(start + np.arange(count) * step)
 

@@ -78,6 +78,12 @@ def is_grad_enabled():
     return state.grad_enabled
 
 
+def outside_recordings(function):
+    """RuntimeError while recording, for what runs once and would not be done again by a replay."""
+    if state.recording is not None:
+        raise RuntimeError(f"{function}: called while recording; a replay would not do it again, so do it outside")
+
+
 def user_line():
     """``file:line`` of the innermost frame outside the package."""
     frame: FrameType | None = sys._getframe(1)

@@ -83,7 +83,8 @@ cdef class Call:
     def __repr__(self):
         shapes = [str(array.shape) for array in self.outputs if array is not None]
         more = [f"and {len(shapes) - 3} more"] if len(shapes) > 3 else []
-        return f"{self.phase} {self.node or ''} [{self.kernel.name}] -> {' '.join(shapes[:3] + more)}"
+        title = "" if self.node is None else self.node.title
+        return f"{self.phase} {title} [{self.kernel.name}] -> {' '.join(shapes[:3] + more)}"
 
 
 cdef void *address_of(array) except? NULL:
@@ -163,7 +164,10 @@ cdef class Tape:
 
 
 cdef cnp.ndarray array_of(argument):
-    return argument if isinstance(argument, np.ndarray) else getattr(argument, "array", None)
+    if isinstance(argument, np.ndarray):
+        return argument
+    # what requires a gradient is for `Step.find` to refuse
+    return None if getattr(argument, "_requires_grad", True) else argument.array
 
 
 cdef bint fits(cnp.ndarray array, cnp.ndarray buffer):
