@@ -48,7 +48,8 @@ class Recording(Caller):
         self.witness = witness
         feeds = [Tensor.public(memory.copy(argument.array)) for argument in arguments if isinstance(argument, Tensor)]
         self.tape = Tape([feed.array for feed in feeds])
-        self.guards, self.flags, self.checked, self.read = {}, {}, set(), set()
+        self.guards, self.flags, self.checked = {}, {}, set()
+        self.read: set[Tensor] = set()
         for feed in feeds:
             feed.recording = self
         remaining = iter(feeds)

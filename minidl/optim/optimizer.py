@@ -42,7 +42,7 @@ class ParameterGroup(dict):
             self.optimizer.revise()
         super().update(settings)
 
-    def __ior__(self, settings):
+    def __ior__(self, settings):  # type: ignore[misc]
         self.update(settings)
         return self
 
@@ -282,7 +282,8 @@ class Optimizer(Update):
             self.layout(group)
         owners = [(parameter, group) for group in groups for parameter in group["params"]]
         entries = {int(number): values for number, values in state_dict["state"].items()}
-        arena, clocks, loaded = memory.Arena(), {}, {}
+        arena, loaded = memory.Arena(), {}
+        clocks: dict[float, np.ndarray] = {}
         for number, values in entries.items():
             if not 0 <= number < len(owners):
                 raise ValueError(f"{function}: got state of parameter {number}, expected 0 to {len(owners) - 1}")
