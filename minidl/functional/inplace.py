@@ -94,17 +94,21 @@ def copy_(tensor, source):
     return change.run(copy, [source])
 
 
-def add_(tensor, other, alpha=1):
-    """tensor += alpha * other, which broadcasts."""
-    change = InPlace("add_", tensor)
+def _add(name, tensor, other, alpha):
+    change = InPlace(name, tensor)
     change.check_dtype(np.asarray(alpha).dtype)
     other = change.operand(other)
     return change.run(K.add, [other], [other.array.size != 1], [alpha])
 
 
+def add_(tensor, other, alpha=1):
+    """tensor += alpha * other, which broadcasts."""
+    return _add("add_", tensor, other, alpha)
+
+
 def sub_(tensor, other, alpha=1):
     """tensor -= alpha * other, which broadcasts."""
-    return add_(tensor, other, -alpha)
+    return _add("sub_", tensor, other, -alpha)
 
 
 def mul_(tensor, other):
