@@ -27,26 +27,27 @@ class Creation(Caller):
         if any(size < 0 for size in shape):
             raise ValueError(f"{name}: size: got {shape}, expected sizes >= 0")
         self.result = Tensor(memory.empty(shape, dtype), requires_grad)
-        self.result.recording = state.recording
 
     name = property(lambda self: self.function)
 
+    def written(self, kernel, inputs=(), sizes=(), scalars=(), others=()):
+        """The tensor after a call that writes it, and perhaps `others`."""
+        result = self.result
+        self.call(kernel, [result, *others], inputs, [result.array.size, *sizes], scalars)
+        result.recording = state.recording
+        return result
+
     def filled(self, value):
         """The tensor with `value` everywhere."""
-        self.call(fill, [self.result], [], [self.result.array.size], [value])
-        return self.result
+        return self.written(fill, scalars=[value])
 
     def holding(self, array):
         """The tensor with the values of `array`."""
-        array = np.ascontiguousarray(array, self.result.dtype)
-        self.call(copy, [self.result], [array], [array.size])
-        return self.result
+        return self.written(copy, [np.ascontiguousarray(array, self.result.dtype)])
 
     def drawn(self, kernel, scalars, sizes=()):
         """The tensor with random numbers."""
-        size = self.result.array.size
-        self.call(kernel, [self.result, generator.counter], [], [size, *sizes], scalars)
-        return self.result
+        return self.written(kernel, [], sizes, scalars, [generator.counter])
 
 
 def empty(*size, dtype=None, requires_grad=False):

@@ -281,6 +281,15 @@ def test_calls_that_would_run_once(call):
     call(model, optimizer)
 
 
+def test_an_empty_tensor_may_be_written_by_hand():
+    def constant():
+        x = dl.empty(2, 3)
+        x.numpy()[...] = X
+        return x * 2
+
+    np.testing.assert_array_equal(dl.record(constant)().numpy(), 2 * X)
+
+
 # other ways to call a step
 
 
