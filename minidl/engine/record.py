@@ -173,7 +173,6 @@ class Step:
             and last.version == version.count
             and last.grad_enabled == state.grad_enabled
             and state.recording is None
-            and not state.detect_anomaly
             and last.replay(args)
         ):
             return last.result

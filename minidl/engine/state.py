@@ -72,6 +72,10 @@ class detect_anomaly(_Switch):
 
     field, value = "detect_anomaly", True
 
+    def __enter__(self):
+        version.count += 1  # recorded steps look up, and find that they may not replay
+        return super().__enter__()
+
 
 def is_grad_enabled():
     """Whether operations remember how they were computed."""

@@ -142,6 +142,8 @@ cdef class Tape:
         for i in range(count):
             if not fits(array_of(arguments[i]), self.feeds[i]):
                 return False
+            if not isinstance(arguments[i], np.ndarray) and arguments[i]._requires_grad:
+                return False  # `Step.find` explains why
         for i in range(count):
             buffer = self.feeds[i]
             memcpy(cnp.PyArray_DATA(buffer), cnp.PyArray_DATA(array_of(arguments[i])), cnp.PyArray_NBYTES(buffer))
@@ -164,10 +166,7 @@ cdef class Tape:
 
 
 cdef cnp.ndarray array_of(argument):
-    if isinstance(argument, np.ndarray):
-        return argument
-    # what requires a gradient is for `Step.find` to refuse
-    return None if getattr(argument, "_requires_grad", True) else argument.array
+    return argument if isinstance(argument, np.ndarray) else getattr(argument, "array", None)
 
 
 cdef bint fits(cnp.ndarray array, cnp.ndarray buffer):
