@@ -142,7 +142,7 @@ cdef class Tape:
         for i in range(count):
             if not fits(array_of(arguments[i]), self.feeds[i]):
                 return False
-            if not isinstance(arguments[i], np.ndarray) and arguments[i]._requires_grad:
+            if not isinstance(arguments[i], cnp.ndarray) and arguments[i]._requires_grad:
                 return False  # `Step.find` explains why
         for i in range(count):
             buffer = self.feeds[i]
@@ -166,7 +166,7 @@ cdef class Tape:
 
 
 cdef cnp.ndarray array_of(argument):
-    return argument if isinstance(argument, np.ndarray) else getattr(argument, "array", None)
+    return argument if isinstance(argument, cnp.ndarray) else getattr(argument, "array", None)
 
 
 cdef bint fits(cnp.ndarray array, cnp.ndarray buffer):
