@@ -47,6 +47,13 @@ def layer_sizes(text):
         raise argparse.ArgumentTypeError(f"got {text!r}, expected sizes such as 64 or 128,64") from None
 
 
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Tells the defaults, where there are some to tell."""
+
+    def _get_help_string(self, action):
+        return super()._get_help_string(action) if action.default else action.help
+
+
 def make_parser():
     """The parser of all commands."""
     parser = argparse.ArgumentParser(prog="minidl", description=minidl.__doc__)
@@ -54,9 +61,7 @@ def make_parser():
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
 
     def command(name, text, **kwargs):
-        sub = commands.add_parser(
-            name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-        )
+        sub = commands.add_parser(name, help=text, description=text, formatter_class=HelpFormatter)
         sub.add_argument("--threads", type=integer(1, 1024), default=minidl.get_num_threads(), help="threads to use")
         return sub
 

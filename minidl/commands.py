@@ -145,11 +145,11 @@ def read_pixels(path, columns):
         raise ValueError(f"--input: got {path}, expected a .csv or .npy file")
     try:
         pixels = np.load(path) if path.suffix == ".npy" else read_csv(path)
-        pixels = pixels.astype(np.float32)
-    except (ValueError, EOFError) as error:
+        pixels = np.asarray(pixels, np.float32)
+    except (ValueError, TypeError, EOFError) as error:  # TypeError: an archive of several arrays
         raise ValueError(f"--input: {path} cannot be read as numbers: {error}") from error
     images = pixels.reshape(len(pixels), -1) if pixels.ndim > 1 and pixels.size else pixels
-    if images.ndim != 2 or images.shape[1] != columns:
+    if images.ndim != 2 or not len(images) or images.shape[1] != columns:
         raise ValueError(f"--input: {path} has shape {pixels.shape}, expected rows of {columns} pixels")
     if not ((images >= 0) & (images <= 16)).all():  # false for NaN too
         row = int(np.flatnonzero(~((images >= 0) & (images <= 16)).all(axis=1))[0]) + 1
@@ -159,15 +159,21 @@ def read_pixels(path, columns):
 
 def read_csv(path):
     """Numbers of a CSV file; a first line that holds none is taken for names."""
-    lines = [line for line in path.read_text().splitlines() if line.strip()]
-    try:
-        list(map(float, lines[0].split(",")))
-        rows = lines
-    except (ValueError, IndexError):
-        rows = lines[1:]
+    rows = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]  # Excel writes a BOM
+    if rows and not any(map(is_number, rows[0].split(","))):
+        del rows[0]
     if not rows:
         raise ValueError("it has no rows")
     return np.loadtxt(rows, delimiter=",", ndmin=2)
+
+
+def is_number(text):
+    """Whether `text` can be read as a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def info(args):

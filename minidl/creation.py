@@ -32,23 +32,24 @@ class Creation(Caller):
     name = property(lambda self: self.function)
     named_by = ("path", "function")
 
+    def written(self, kernel, inputs=(), sizes=(), scalars=(), others=()):
+        """The tensor after a call that writes it, and perhaps `others`."""
+        result = self.result
+        self.call(kernel, [result, *others], inputs, [result.array.size, *sizes], scalars)
+        result.recording = state.recording
+        return result
+
     def filled(self, value):
         """The tensor with `value` everywhere."""
-        self.call(fill, [self.result], [], [self.result.array.size], [value])
-        return self.result
+        return self.written(fill, scalars=[value])
 
     def holding(self, array):
         """The tensor with the values of `array`."""
-        array = np.ascontiguousarray(array, self.result.dtype)
-        self.call(copy, [self.result], [array], [array.size])
-        return self.result
+        return self.written(copy, [np.ascontiguousarray(array, self.result.dtype)])
 
     def drawn(self, kernel, scalars, sizes=()):
         """The tensor with random numbers."""
-        size = self.result.array.size
-        self.call(kernel, [self.result, generator.counter], [], [size, *sizes], scalars)
-        self.result.recording = state.recording
-        return self.result
+        return self.written(kernel, [], sizes, scalars, [generator.counter])
 
 
 def empty(*size, dtype=None, requires_grad=False):
@@ -85,7 +86,8 @@ def arange(start, end=None, step=1, dtype=None, requires_grad=False):
     if step == 0 or (end - start) / step < 0:
         raise ValueError(f"arange: step {step} does not lead from {start} to {end}")
     if dtype is None:
-        dtype = np.float32 if any(isinstance(number, float) for number in (start, end, step)) else np.int64
+        floats = any(isinstance(number, (float, np.floating)) for number in (start, end, step))
+        dtype = np.float32 if floats else np.int64
     count = math.ceil((end - start) / step)
     return Creation("arange", (count,), dtype, requires_grad).holding(start + np.arange(count) * step)
 

@@ -11,6 +11,17 @@ from minidl.functional import inplace
 from minidl.kernels.elementwise import copy
 
 
+def _assignment(function, change):
+    """An operator such as ``+=``: in place, but a new tensor where a graph needs the old one or the gradient."""
+
+    def operator(self, other):
+        graph = self.node is not None or isinstance(other, engine.Tensor) and other.requires_grad
+        leaf = self.node is None and self.requires_grad  # which only `change` may refuse
+        return function(self, other) if state.grad_enabled and graph and not leaf else change(self, other)
+
+    return operator
+
+
 class Tensor(engine.Tensor):
     __slots__ = ()
     __doc__ = engine.Tensor.__doc__
@@ -245,6 +256,13 @@ class Tensor(engine.Tensor):
         """Multiply in place."""
         return inplace.mul_(self, other)
 
+    def div_(self, other):
+        """Divide in place."""
+        return inplace.div_(self, other)
+
+    __iadd__, __isub__ = _assignment(F.add, inplace.add_), _assignment(F.sub, inplace.sub_)
+    __imul__, __itruediv__ = _assignment(F.mul, inplace.mul_), _assignment(F.div, inplace.div_)
+
     # activations and softmax
 
     def relu(self):
@@ -356,6 +374,9 @@ class Tensor(engine.Tensor):
         """1 with probability `p`, else 0."""
         return inplace.bernoulli_(self, p)
 
+    def __format__(self, spec):
+        return super().__format__(spec) if self.ndim else format(self.item(), spec)
+
     def __repr__(self):
         values = np.array2string(self.array, separator=", ", prefix="tensor(", threshold=100)
         history = f", node={self.node.name}" if self.node else ", requires_grad=True" if self.requires_grad else ""
@@ -401,7 +422,9 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data, requires_grad=True):
-        values = as_tensor(data).array
+        data = as_tensor(data)
+        data.check_readable("Parameter()")
+        values = data.array
         super().__init__(_weights.zeros(values.shape, values.dtype), requires_grad)
         self.array[...] = values
         self.buffer = _gradients.zeros(values.shape, values.dtype)
@@ -427,14 +450,16 @@ def tensor(data, dtype=None, requires_grad=False):
     dtype = None if dtype is None else np.dtype(dtype)
     if dtype is not None and dtype not in DTYPES:
         raise TypeError(f"tensor: dtype: got {dtype}, expected float32, float64, int64 or bool")
-    return Tensor(memory.copy(as_array(as_tensor(data).array, dtype)), requires_grad)
+    data = as_tensor(data)
+    data.check_readable("tensor()")
+    return Tensor(memory.copy(as_array(data, dtype)), requires_grad)
 
 
 def from_numpy(array):
-    """A tensor that shares the memory of a contiguous float32, float64, int64 or bool array."""
-    if array.dtype not in DTYPES or not array.flags.c_contiguous:
+    """A tensor that shares the memory of a contiguous, writeable float32, float64, int64 or bool array."""
+    if array.dtype not in DTYPES or not array.flags.c_contiguous or not array.flags.writeable:
         raise ValueError(
-            f"from_numpy: got dtype {array.dtype} and strides {array.strides}, "
-            "expected a contiguous float32, float64, int64 or bool array; use tensor() to copy"
+            f"from_numpy: got dtype {array.dtype}, strides {array.strides} and writeable={array.flags.writeable}, "
+            "expected a contiguous, writeable float32, float64, int64 or bool array; use tensor() to copy"
         )
     return Tensor(array)

@@ -153,7 +153,7 @@ def test_mixed_dtypes_get_gradients_of_their_own():
         (lambda: F64.argmax("a"), TypeError, "argmax: dim: got 'a'"),
         (lambda: I64.mean(), TypeError, "mean: got dtype int64, expected float32 or float64"),
         (lambda: I64.var(), TypeError, "var: got dtype int64"),
-        (lambda: F64.norm(-1), ValueError, "norm: p: got -1"),
+        (lambda: F64.norm("nuc"), ValueError, "norm: p: got 'nuc'"),
         (lambda: F64.norm(math.nan), ValueError, "norm: p: got nan"),
         (lambda: F.max(np.zeros((0, 3))), ValueError, r"amax: shape \(0, 3\) has no elements"),
         (lambda: F.max(np.zeros((0, 3)), 0), ValueError, r"max: shape \(0, 3\) has no elements along dim 0"),
@@ -200,6 +200,44 @@ def test_ties():
     F.maximum(a, b).sum().backward()
     np.testing.assert_array_equal(a.grad.numpy(), [0.5, 0.5, 0.5])
     np.testing.assert_array_equal(b.grad.numpy(), [0.5, 0.5, 0.5])
+
+
+def test_what_lies_on_a_limit_keeps_its_gradient():
+    x = dl.tensor(np.array([1.0, 2, 3, math.nan]), requires_grad=True)
+    low = dl.tensor(np.array([1.0, 3, 1, 1]), requires_grad=True)
+    high = dl.tensor(np.array([5.0, 5, 3, 5]), requires_grad=True)
+    y = x.clamp(low, high)
+    np.testing.assert_array_equal(y.numpy(), [1, 3, 3, math.nan])
+    y.backward(np.ones(4), on_nonfinite="ignore")
+    assert x.grad.tolist()[:3] == [1, 0, 1]
+    assert low.grad.tolist()[:3] == [0, 1, 0] and high.grad.tolist()[:3] == [0, 0, 0]
+    assert x.detach().clamp(max=dl.tensor(2.0)).tolist()[:3] == [1, 2, 2]
+
+
+def test_an_empty_dim_means_all():
+    x = dl.tensor(np.arange(6.0).reshape(2, 3))
+    assert x.sum(()).item() == 15 and x.mean(()).item() == 2.5 and x.amax(()).item() == 5
+    assert x.sum((), keepdim=True).shape == (1, 1)
+
+
+@pytest.mark.parametrize("p", [0.5, 3, -1])
+def test_general_norms(p):
+    x = dl.tensor(np.array([[0.0, 0, 0], [1, -3, 2]]), requires_grad=True)
+    y = x.norm(p, 1)
+    expected = (np.abs(x.numpy()[1]) ** p).sum() ** (1 / p)
+    np.testing.assert_allclose(y.numpy(), [0, expected])
+    if p > 0:
+        y.sum().backward()
+        slope = np.sign(x.numpy()[1]) * (np.abs(x.numpy()[1]) / expected) ** (p - 1)
+        np.testing.assert_allclose(x.grad.numpy(), [[0, 0, 0], slope])
+
+
+def test_norm_0_counts():
+    assert dl.tensor([[0.0, 0], [2, 0]]).norm(0, 1).tolist() == [0, 1]
+
+
+def test_arange_of_numpy_numbers():
+    assert dl.arange(np.float32(3)).dtype == np.float32 and dl.arange(np.int32(3)).dtype == np.int64
 
 
 def test_nothing_to_reduce():

@@ -148,13 +148,14 @@ def test_predict_the_test_images(run, capsys):
     assert sum(int(line.split()[1]) for line in out[2:]) == 360
 
 
-@pytest.mark.parametrize("form", ["csv", "csv with names", "npy", "npy of images"])
+@pytest.mark.parametrize("form", ["csv", "csv with names", "csv of Excel", "npy", "npy of images"])
 def test_predict_a_file(run, tmp_path, capsys, form):
     pixels, labels = raw_pixels()
     path = tmp_path / ("digits.csv" if "csv" in form else "digits.npy")
     if "csv" in form:
         header = ",".join(f"p{i}" for i in range(64)) if "names" in form else ""
-        np.savetxt(path, pixels, "%d", ",", header=header, comments="")
+        encoding = "utf-8-sig" if "Excel" in form else None
+        np.savetxt(path, pixels, "%d", ",", header=header, comments="", encoding=encoding)
     else:
         np.save(path, pixels.reshape(-1, 8, 8) if "images" in form else pixels)
     assert main(["predict", str(run), "--input", str(path)]) == 0
@@ -173,6 +174,7 @@ def test_predict_a_file(run, tmp_path, capsys, form):
         ("a.csv", "a,b\n", "it has no rows"),
         ("a.csv", "1,2,3\n", "shape (1, 3), expected rows of 64 pixels"),
         ("a.csv", "1,2\n3,x\n", "cannot be read as numbers"),
+        ("a.csv", "1,x\n3,4\n", "cannot be read as numbers"),
         ("a.csv", "1,2\n3\n", "cannot be read as numbers"),
         ("a.csv", ",".join(["nan"] * 64), "row 1: pixels must be numbers from 0 to 16"),
         ("a.csv", ",".join(["1"] * 64) + "\n" + ",".join(["17"] * 64), "row 2: pixels"),
@@ -282,3 +284,24 @@ def test_as_a_process(tmp_path):
 def test_help_needs_no_numba_and_no_matplotlib(tmp_path):
     code = "import sys, minidl.commands; print({'numba', 'matplotlib', 'safetensors', 'tqdm'} & set(sys.modules))"
     assert python("-c", code, cwd=tmp_path).stdout.strip() == "set()"
+
+
+def test_predict_arrays_of_the_wrong_kind(run, tmp_path, capsys):
+    np.savez(tmp_path / "archive.npz", a=np.zeros(3), b=np.zeros(3))
+    (tmp_path / "archive.npz").rename(tmp_path / "archive.npy")
+    np.save(tmp_path / "empty.npy", np.zeros((0, 64)))
+    for name, message in (("archive.npy", "cannot be read as numbers"), ("empty.npy", "shape (0, 64)")):
+        assert main(["predict", str(run), "--input", str(tmp_path / name)]) == 1
+        assert message in capsys.readouterr().err
+
+
+def test_help_tells_defaults_only_where_there_are_some(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    out = capsys.readouterr().out
+    assert "default: 30" in out and "None" not in out and "False" not in out
+
+
+def test_a_bad_number_of_threads_in_the_environment():
+    done = python("-c", "import os; os.environ['MINIDL_NUM_THREADS'] = 'abc'; import minidl")
+    assert done.stderr.endswith("MINIDL_NUM_THREADS: got 'abc', expected an integer of at least 1\n")

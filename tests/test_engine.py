@@ -142,3 +142,42 @@ def test_strange_dtypes_are_refused():
     for value in ("text", np.zeros(2, complex), np.zeros(2, np.float16)):
         with pytest.raises(TypeError, match="expected float32, float64"):
             dl.tensor(value)
+
+
+def test_read_only_memory_is_not_shared():
+    with pytest.raises(ValueError, match="writeable=False"):
+        dl.from_numpy(np.broadcast_to(np.float32(1), (1,)))
+
+
+def test_float64_tensors_stay_so_wherever_arrays_are_taken():
+    x = leaf(3)
+    (x * 2).backward(dl.tensor(np.ones(3)))
+    x.grad = x.grad * 2
+    np.testing.assert_array_equal(x.grad.numpy(), np.full(3, 4.0))
+    data = dl.data.TensorDataset(dl.tensor(np.zeros((4, 2))))
+    assert data.batch(np.arange(2))[0].dtype == np.float64
+    assert dl.data.Dataset.batch([(dl.tensor(np.zeros(2)),)] * 2, np.arange(2))[0].dtype == np.float64
+    model = dl.nn.Linear(2, 1).double()
+    vector = dl.tensor(np.full(3, 1 / 3))
+    dl.nn.utils.vector_to_parameters(vector, model.parameters())
+    assert model.bias.item() == 1 / 3
+
+
+def test_a_gradient_that_is_no_longer_wanted():
+    x, w = leaf(2, 3), leaf(4, 3)
+    y = F.relu(F.relu(x) @ w.T)
+    x.requires_grad = False
+    y.backward(np.ones((2, 4)))
+    assert x.grad is None and w.grad is not None
+
+
+def test_format_of_a_number():
+    assert f"{dl.tensor(0.5):.3f} {dl.tensor(3)}" == "0.500 3"
+    assert f"{dl.tensor([1])}" == str(dl.tensor([1]))
+    with pytest.raises(TypeError):
+        f"{dl.tensor([1.0, 2.0]):.3f}"
+
+
+def test_operations_by_the_names_that_pytorch_has_at_its_top():
+    for name in ("where", "exp", "log", "sum", "mean", "maximum", "sqrt", "softmax", "sigmoid", "clamp", "argmax"):
+        assert getattr(dl, name) is getattr(F, name) and name in dl.__all__

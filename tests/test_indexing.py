@@ -222,3 +222,8 @@ def test_large_gradients_do_not_depend_on_threads(shape):
             y.backward(np.random.default_rng(1).standard_normal(y.shape))
         results.append(x.grad.numpy())
     np.testing.assert_array_equal(*results)
+
+
+def test_a_mask_without_dimensions():
+    with pytest.raises(TypeError, match="mask without dimensions"):
+        dl.tensor([1.0])[dl.tensor(True)]

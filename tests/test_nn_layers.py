@@ -267,3 +267,10 @@ def test_parameters_to_vector_with_bad_arguments():
         nn.utils.parameters_to_vector([])
     with pytest.raises(ValueError, match=r"vector_to_parameters: vec: got shape \(10,\), expected \(11,\)"):
         nn.utils.vector_to_parameters(np.zeros(10), net.parameters())
+
+
+def test_appending_to_a_slice_keeps_what_is_there():
+    a, b, c, d = (nn.Linear(1, 1) for _ in range(4))
+    rest = nn.Sequential(a, b, c)[1:].append(d)
+    assert list(rest) == [b, c, d] and names(rest) == ["1", "2", "3"]
+    assert list(rest.extend([a])) == [b, c, d, a]

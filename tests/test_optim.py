@@ -1,5 +1,7 @@
 """Optimizers: the formulas against NumPy float64, groups, state, guards, bad input."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -146,3 +148,121 @@ def test_a_bad_setting_between_steps_changes_nothing():
     with pytest.raises(ValueError, match="lr: got -1"):
         opt.param_groups[0]["lr"] = -1
     assert opt.param_groups[0]["lr"] == 0.1
+
+
+def test_an_optimizer_that_has_stepped_refuses_a_converted_model():
+    model = dl.nn.Linear(3, 2)
+    opt = optim.Adam(model.parameters())
+    for parameter in model.parameters():
+        parameter.grad = np.ones(parameter.shape)
+    opt.step()
+    model.double()
+    with pytest.raises(TypeError, match="weight is now float64 .* exp_avg float32 .* make an optimizer after"):
+        opt.step()
+
+
+def test_zeroed_gradients_are_those_that_were_there():
+    a, b = problem(size=3)[0], problem(size=3)[0]
+    a.grad = np.ones(3)
+    optim.SGD([a, b]).zero_grad(set_to_none=False)
+    assert a.grad.tolist() == [0, 0, 0] and b.grad is None
+
+
+def trained(kind, steps=2, **settings):
+    """An optimizer over two parameters after some steps, and what to do for one more."""
+    parameters, gradients = [problem(size=3)[0], problem(size=3)[0]], problem(size=3)[1]
+    opt = kind(parameters, lr=0.1, **settings)
+
+    def step(i=3):
+        for parameter in parameters:
+            parameter.grad = gradients[i]
+        opt.step()
+        return [parameter.numpy().copy() for parameter in parameters]
+
+    for i in range(steps):
+        step(i)
+    return opt, step
+
+
+def spoil_shape(state):
+    state["state"][1]["exp_avg"] = np.zeros(4)
+
+
+def spoil_setting(state):
+    state["param_groups"][0]["betas"] = (0.9, 2.0)
+
+
+def spoil_number(state):
+    state["state"][2] = state["state"][1]
+
+
+def spoil_name(state):
+    del state["state"][1]["exp_avg_sq"]
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (spoil_shape, r"exp_avg of parameter 1: got shape \(4,\), expected shape \(3,\)"),
+        (spoil_setting, r"betas\[1\]: got 2.0"),
+        (spoil_number, "state of parameter 2, expected 0 to 1"),
+        (spoil_name, "exp_avg_sq of parameter 1: got none"),
+    ],
+)
+def test_a_state_dict_that_does_not_fit_changes_nothing(spoil, message):
+    opt, step = trained(optim.Adam)
+    _, expected = trained(optim.Adam)
+    state = trained(optim.Adam, steps=4)[0].state_dict()
+    state["param_groups"][0]["lr"] = 7.0
+    spoil(state)
+    with pytest.raises(ValueError, match=message):
+        opt.load_state_dict(state)
+    assert opt.param_groups[0]["lr"] == 0.1
+    np.testing.assert_array_equal(step(), expected())
+
+
+def test_parameters_that_a_state_dict_does_not_name_start_anew():
+    opt, step = trained(optim.Adam)
+    begin, first = trained(optim.Adam, steps=0)
+    for p, q in zip(opt.parameters, begin.parameters, strict=True):
+        p.array[...] = q.array
+    opt.load_state_dict(begin.state_dict())
+    np.testing.assert_array_equal(step(), first())
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_state_dict_of_pytorchs_sgd(momentum):
+    opt, step = trained(optim.SGD, momentum=momentum)
+    other, other_step = trained(optim.SGD, steps=0, momentum=momentum)
+    state = opt.state_dict()
+    for values in state["state"].values():
+        del values["step"]
+        values.setdefault("momentum_buffer", None)
+    for p, q in zip(opt.parameters, other.parameters, strict=True):
+        q.array[...] = p.array
+    other.load_state_dict(state)
+    np.testing.assert_array_equal(other_step(), step())
+
+
+def test_loading_reaches_a_recorded_step():
+    opt, step = trained(optim.Adam)
+    recorded = dl.record(opt.step)
+    recorded()
+    saved, before = opt.state_dict(), [p.numpy().copy() for p in opt.parameters]
+    recorded()
+    expected = [p.numpy().copy() for p in opt.parameters]
+    for p, values in zip(opt.parameters, before, strict=True):
+        p.array[...] = values
+    opt.load_state_dict(saved)
+    recorded()
+    np.testing.assert_array_equal([p.numpy() for p in opt.parameters], expected)
+
+
+def test_what_an_optimizer_is_not():
+    model = dl.nn.Linear(3, 2)
+    with pytest.raises(TypeError, match="sgd: params: got tuple, expected Parameters or dicts"):
+        optim.SGD(model.named_parameters())
+    opt = optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(TypeError, match="sgd: an optimizer cannot be copied"):
+        copy.deepcopy(opt)
+    assert str(opt) == repr(opt) and "lr: 0.1" in str(opt)

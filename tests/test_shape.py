@@ -208,3 +208,62 @@ def test_in_place_is_recorded():
     for i in range(1, 5):
         assert step(np.ones(2, np.float32)).tolist() == [i, i]
     assert counter.tolist() == [4, 4]
+
+
+def test_assignment_operators_change_the_tensor(x):
+    with dl.no_grad():
+        before, same = x.numpy().copy(), x
+        x -= 0.5
+        x += dl.tensor(np.ones(4))
+        x *= 3
+        x /= 7
+        assert x is same and x.is_leaf
+    np.testing.assert_array_equal(x.numpy(), (before - 0.5 + 1) * 3 / 7)
+    with pytest.raises(RuntimeError, match="sub_: a leaf that requires a gradient"):
+        x -= 1
+    with pytest.raises(RuntimeError, match="add_: a leaf that requires a gradient"):
+        x += x * 2
+
+
+def test_assignment_operators_make_new_tensors_where_a_graph_needs_them(x):
+    total = 0
+    for factor in (1, 2):
+        total += (factor * x).sum()
+    y = z = x * 2
+    y *= x
+    total = dl.zeros((), dtype="float64") + total
+    total -= y.sum()
+    total.backward()
+    np.testing.assert_array_equal(z.numpy(), 2 * x.numpy())
+    np.testing.assert_allclose(x.grad.numpy(), 3 - 4 * x.numpy())
+
+
+def test_in_place_with_an_operand_that_needs_a_gradient(x):
+    total = dl.zeros((), dtype="float64")
+    for change in (total.add_, total.copy_, total.mul_, total.sub_, total.div_):
+        with pytest.raises(RuntimeError, match="_: the operand requires a gradient"):
+            change((x * 3).sum())
+    with dl.no_grad():
+        total.add_(x.sum())
+    total.add_(x.sum().detach())
+    assert total.item() == pytest.approx(2 * x.numpy().sum())
+
+
+def test_in_place_does_not_cut_numbers():
+    x = dl.tensor([1, 2, 3])
+    for call in (
+        lambda: x.add_(0.5),
+        lambda: x.mul_(np.ones(3)),
+        lambda: x.copy_([0.5, 1, 2]),
+        lambda: x.add_(1, alpha=0.5),
+        lambda: x.div_(2),
+    ):
+        with pytest.raises(TypeError, match=r"_: got .*float.* expected int64|_: got float.* for a tensor of int64"):
+            call()
+    assert x.tolist() == [1, 2, 3]
+
+
+def test_bools_are_0_or_1():
+    for t in (dl.full((2,), 2, dtype=bool), dl.zeros(2, dtype=bool).fill_(0.5)):
+        assert t.numpy().view(np.uint8).tolist() == [1, 1]
+        assert t.long().tolist() == [1, 1]

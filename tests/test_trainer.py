@@ -198,6 +198,9 @@ def test_nonfinite_loss_gets_out_and_files_are_closed(tmp_path):
         (ValueError, "epochs: got 0", lambda t: t.fit(batches(), epochs=0)),
         (TypeError, "got TensorDataset, expected a DataLoader", lambda t: t.fit(clouds())),
         (TypeError, "got generator, expected a DataLoader", lambda t: t.fit(batch for batch in batches())),
+        (TypeError, "fit: train: got tuple", lambda t: t.fit(clouds().tensors)),
+        (TypeError, "fit: validation: got generator", lambda t: t.fit(batches(), (batch for batch in batches()))),
+        (TypeError, "fit: validation: got list_iterator", lambda t: t.fit(batches(), iter([clouds().tensors]))),
         (ValueError, "fit: got no data", lambda t: t.fit([])),
         (ValueError, "fit: got no data", lambda t: t.fit(batches(20, 32).__class__(clouds(20), 32, drop_last=True))),
         (ValueError, "evaluate: got no data", lambda t: t.evaluate([])),
@@ -218,3 +221,23 @@ def test_accuracy():
     assert accuracy(np.eye(4), np.array([0, 1, 2, 0])) == 0.75
     with pytest.raises(ValueError, match=r"float64 targets of shape \(4, 1\).*metrics="):
         accuracy(np.eye(4), np.zeros((4, 1)))
+
+
+def test_accuracy_of_class_probabilities():
+    target = np.array([[0.9, 0.1, 0, 0], [0.4, 0.6, 0, 0], [1, 0, 0, 0], [0, 0, 0.3, 0.7]], np.float32)
+    assert accuracy(np.eye(4), target) == 0.75
+
+
+def test_modules_of_other_modes_keep_them():
+    trainer = make()
+    trainer.model.train()
+    trainer.model[0].eval()
+    trainer.evaluate(clouds())
+    assert [module.training for module in trainer.model.modules()] == [True, False, True, True]
+    trainer.fit(batches(), epochs=1)
+    assert [module.training for module in trainer.model.modules()] == [True, False, True, True]
+
+
+def test_fit_needs_an_optimizer():
+    with pytest.raises(ValueError, match="without an optimizer"):
+        Trainer(make().model, None).fit(batches())

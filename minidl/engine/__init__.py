@@ -5,7 +5,15 @@ from minidl.engine.autograd import backward
 from minidl.engine.node import Caller, Node
 from minidl.engine.random import generator, manual_seed
 from minidl.engine.record import Step, record
-from minidl.engine.state import detect_anomaly, enable_grad, is_grad_enabled, no_grad, state, version
+from minidl.engine.state import (
+    detect_anomaly,
+    enable_grad,
+    is_grad_enabled,
+    no_grad,
+    outside_recordings,
+    state,
+    version,
+)
 from minidl.engine.tensor import Tensor, as_array, as_tensor
 
 __all__ = [
@@ -23,6 +31,7 @@ __all__ = [
     "manual_seed",
     "memory",
     "no_grad",
+    "outside_recordings",
     "record",
     "state",
     "version",

@@ -35,6 +35,10 @@ def backward(root, gradient=None, retain_graph=False, on_nonfinite="raise"):
         raise ValueError(f"backward: on_nonfinite: got {on_nonfinite!r}, expected 'raise' or 'ignore'")
     if not root.requires_grad:
         raise RuntimeError("backward: the tensor does not require a gradient (was it made under no_grad, or detached?)")
+    if root.node is not None and root.recording not in (None, state.recording):
+        raise RuntimeError(
+            "backward: the tensor was made in a recorded step, and only there it has a graph; call backward in the step"
+        )
     if gradient is not None:
         gradient = as_array(gradient, root.dtype)
     elif root.array.size != 1:
@@ -116,10 +120,23 @@ class Backward(Caller):
 
 def mark(caller, leaves, present):
     """Set or clear the flag that says that a leaf has a gradient."""
+    leaves = list(leaves)
+    if not leaves:
+        return
     flags = [leaf.gradient_flag() for leaf in leaves]
     if state.recording is not None:
         state.recording.decides_flags(leaves)
     caller.call(set_flags, flags, [], [len(flags)], [float(present)], dtype=np.dtype(np.uint8))
+
+
+def zero_gradients(caller, leaves, set_to_none):
+    """Remove the gradients of leaves, or fill those that are there with zeros."""
+    if set_to_none:
+        mark(caller, leaves, False)
+        return
+    for leaf in leaves:
+        if leaf.has_grad():
+            caller.call(fill, [leaf.buffer], [], [leaf.buffer.size], [0.0])
 
 
 def reachable(root):

@@ -68,10 +68,10 @@ class Caller:
     def error(self, call, status, history):
         """The exception for a kernel's non-zero status, given the calls that ran before; None if nobody noted them."""
         if status == Status.BAD_INDEX:
-            return IndexError(f"{self}: {self.explain_index(call)}")
+            return IndexError(f"{self.title}: {self.explain_index(call)}")
         if status == Status.NONFINITE:
-            return FloatingPointError(f"{self}: {self.explain_nonfinite(call, history)}")
-        return RuntimeError(f"{self}: kernel {call.kernel.name} stopped with status {status}")
+            return FloatingPointError(f"{self.title}: {self.explain_nonfinite(call, history)}")
+        return RuntimeError(f"{self.title}: kernel {call.kernel.name} stopped with status {status}")
 
     def explain_index(self, call):
         """What is wrong with the index that a kernel refused."""
@@ -81,8 +81,13 @@ class Caller:
         """What is wrong with the numbers that a kernel refused."""
         return "NaN or Inf"
 
-    def __str__(self):
+    @property
+    def title(self):
+        """Where it is in the model and what it is, for errors and listings."""
         return f"{self.path}: {self.name}" if self.path else self.name
+
+    def __str__(self):
+        return self.title
 
 
 class Node(Caller):
@@ -157,6 +162,8 @@ class Node(Caller):
 
     def run_backward(self, gradients, written):
         """One step of `autograd.backward`: the formula, then the sums where a gradient was there already."""
+        if not any(x.requires_grad for x in self.inputs):  # switched off since forward
+            return
         self.written = written
         self.backward(*gradients)
         for x, scratch in self.pending:

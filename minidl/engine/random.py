@@ -6,6 +6,7 @@ import os
 import numpy as np
 
 from minidl.engine import memory
+from minidl.engine.state import outside_recordings
 
 
 class Generator:
@@ -44,6 +45,7 @@ def manual_seed(seed):
     seed : int
         0 <= seed < 2**63.
     """
+    outside_recordings("manual_seed")
     if not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**63:
         raise ValueError(f"manual_seed: got {seed!r}, expected an integer with 0 <= seed < 2**63")
     generator.seed(int(seed))

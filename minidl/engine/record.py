@@ -6,6 +6,7 @@ import weakref
 import numpy as np
 
 from minidl.engine import memory
+from minidl.engine.autograd import mark
 from minidl.engine.node import Caller
 from minidl.engine.pool import Chunk, Pool
 from minidl.engine.random import generator
@@ -14,6 +15,8 @@ from minidl.engine.tape import Call, Tape
 from minidl.engine.tensor import Tensor, as_tensor
 from minidl.kernels.elementwise import expect_flags
 from minidl.kernels.kernel import Status
+
+SWITCHES = ("training", "requires_grad")  # guards whose values come back
 
 
 class Recording(Caller):
@@ -36,6 +39,8 @@ class Recording(Caller):
         ``{leaf: value}``: whether a leaf had a gradient when the step began; None where the step itself decides.
     checked : set of Tensor
         Leaves whose gradients the step has found finite since it last changed them: no need to look again.
+    read : set of Tensor
+        Those whose values the function has looked at; a change in place afterwards would be unseen in replays.
     witness : list or None
         Gets a copy of what each call left in its outputs.
     """
@@ -49,6 +54,7 @@ class Recording(Caller):
         self.tape, self.pool = Tape([feed.array for feed in feeds]), Pool()
         self.calls = self.tape.calls
         self.guards, self.flags, self.checked = {}, {}, set()
+        self.read: set[Tensor] = set()
         for feed in feeds:
             feed.recording = self
         remaining = iter(feeds)
@@ -57,6 +63,7 @@ class Recording(Caller):
             self.result = function(*(next(remaining) if isinstance(a, Tensor) else a for a in arguments))
         finally:
             state.recording = state.pool = None
+            self.read.clear()
         self.version, self.grad_enabled = version.count, state.grad_enabled
         self.check_flags_first()
 
@@ -80,13 +87,19 @@ class Recording(Caller):
         self.guards.setdefault((weakref.ref(owner), attribute), getattr(owner, attribute))
 
     def rely_on_leaves(self, tensors):
-        """Note which leaves require gradients."""
+        """Note which leaves require gradients, and where those lie that the step has not made itself."""
         for tensor in tensors:
             if tensor.is_leaf and tensor.dtype.kind == "f":
                 self.rely_on(tensor, "requires_grad")
+                if tensor.recording is not self:
+                    self.rely_on(tensor, "array")
 
     def rely_on_flag(self, leaf):
         """Note whether `leaf` has a gradient now, unless the step itself has set or cleared it."""
+        if leaf.recording is not self:
+            self.rely_on(leaf, "array")
+        elif leaf not in self.flags:  # made by the step: a replay must find it without
+            mark(self, [leaf], False)
         self.flags.setdefault(leaf, bool(leaf.gradient_flag()[0]))
 
     def decides_flags(self, leaves):
@@ -114,6 +127,13 @@ class Recording(Caller):
                     return False
             self.version = version.count
         return True
+
+    def lost(self):
+        """Whether the recording can never hold again: something was replaced that does not come back."""
+        return any(
+            attribute not in SWITCHES and owner() is not None and getattr(owner(), attribute) is not value
+            for (owner, attribute), value in self.guards.items()
+        )
 
     def flags_hold(self):
         """Whether the leaves have gradients, or none, as they had when the step was recorded."""
@@ -147,8 +167,19 @@ class Step:
     def __init__(self, function):
         functools.update_wrapper(self, function)
         self.function = function
+        self.attribute = None
         self.recordings = {}  # key of the arguments -> list of Recording
         self.last = None
+
+    def __set_name__(self, owner, name):
+        self.attribute = name
+
+    def __get__(self, instance, owner=None):
+        """The step of one object, where the function is a method."""
+        if instance is None:
+            return self
+        step = vars(instance)[self.attribute] = Step(self.function.__get__(instance))
+        return step
 
     def __call__(self, *args, **kwargs):
         if kwargs:
@@ -181,8 +212,12 @@ class Step:
         if state.recording is not None:  # a recorded step inside another is simply part of it
             return self.function(*args)
         arguments = as_arguments(args)
+        if state.detect_anomaly:  # looks at the results of every call, which a replay makes unseen
+            return self.function(*arguments)
         recording = self.known(arguments)
         if recording is None:
+            for key, recordings in self.recordings.items():
+                self.recordings[key] = [recording for recording in recordings if not recording.lost()]
             recording = Recording(self.function, arguments)
             self.recordings[key_of(arguments)].append(recording)
         else:
@@ -197,7 +232,7 @@ class Step:
                 return recording
         return None
 
-    def verify(self, *args):
+    def verify(self, *args, **kwargs):
         """Check that replaying does what the function does now.
 
         Runs the step both ways from the same state and compares the list of calls and every number they leave
@@ -209,9 +244,9 @@ class Step:
         RuntimeError
             That names the first call that differs, or the first whose numbers do.
         """
-        arguments = as_arguments(args)
+        arguments = as_arguments(self.positional(args, kwargs) if kwargs else args)
         if self.known(arguments) is None:
-            self(*args)
+            self(*arguments)
         recorded = self.known(arguments)
         buffers = recorded.buffers()
         before = [array.copy() for array in buffers]
@@ -233,7 +268,8 @@ def record(function):
 
     The arguments that are tensors, arrays or lists are copied into buffers of the step; any other argument must be
     hashable and is part of the recording. There is one recording for each combination of shapes, dtypes, other
-    arguments, train/eval modes and `requires_grad` flags.
+    arguments, train/eval modes and `requires_grad` flags. A step works in buffers of its own: only one thread at a time
+    may call it. Under `detect_anomaly` the function itself runs, with the same results.
 
     Parameters
     ----------
@@ -256,6 +292,14 @@ def record(function):
 
 def as_arguments(args):
     """`args` with everything that can be fed to a tape as a tensor."""
+    for i, a in enumerate(args):
+        if isinstance(a, Tensor) and a.requires_grad:
+            raise TypeError(
+                f"record: argument {i}: got a tensor that requires a gradient, but a step works on a copy, which "
+                "passes none on; let the function find the tensor itself, or pass detach()"
+            )
+        if isinstance(a, (list, tuple)) and any(isinstance(element, Tensor) for element in a):
+            raise TypeError(f"record: argument {i}: got a {type(a).__name__} of tensors, expected each by itself")
     return tuple(as_tensor(a) if isinstance(a, (Tensor, np.ndarray, list)) else a for a in args)
 
 
@@ -266,7 +310,8 @@ def arrays_of(arguments):
 
 def key_of(arguments):
     """What makes two calls of a step the same kind."""
-    described = tuple((a.shape, a.dtype.str) if isinstance(a, Tensor) else a for a in arguments)
+    # with the type: 2, 2.0 and True are equal
+    described = tuple((type(a), (a.shape, a.dtype.str) if isinstance(a, Tensor) else a) for a in arguments)
     try:
         hash(described)
     except TypeError:

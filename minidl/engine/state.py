@@ -73,10 +73,20 @@ class detect_anomaly(_Switch):
 
     field, value = "detect_anomaly", True
 
+    def __enter__(self):
+        version.count += 1  # recorded steps look up, and find that they may not replay
+        return super().__enter__()
+
 
 def is_grad_enabled():
     """Whether operations remember how they were computed."""
     return state.grad_enabled
+
+
+def outside_recordings(function):
+    """RuntimeError while recording, for what runs once and would not be done again by a replay."""
+    if state.recording is not None:
+        raise RuntimeError(f"{function}: called while recording; a replay would not do it again, so do it outside")
 
 
 def user_line():

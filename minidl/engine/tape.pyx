@@ -79,7 +79,8 @@ cdef class Call:
     def __repr__(self):
         shapes = [str(array.shape) for array in self.outputs if array is not None]
         more = [f"and {len(shapes) - 3} more"] if len(shapes) > 3 else []
-        return f"{self.phase} {self.node or ''} [{self.kernel.name}] -> {' '.join(shapes[:3] + more)}"
+        title = "" if self.node is None else self.node.title
+        return f"{self.phase} {title} [{self.kernel.name}] -> {' '.join(shapes[:3] + more)}"
 
 
 cdef void *address_of(array) except? NULL:
@@ -137,6 +138,8 @@ cdef class Tape:
         for i in range(count):
             if not fits(array_of(arguments[i]), self.feeds[i]):
                 return False
+            if not isinstance(arguments[i], cnp.ndarray) and arguments[i]._requires_grad:
+                return False  # `Step.find` explains why
         for i in range(count):
             buffer = self.feeds[i]
             memcpy(cnp.PyArray_DATA(buffer), cnp.PyArray_DATA(array_of(arguments[i])), cnp.PyArray_NBYTES(buffer))
@@ -159,7 +162,7 @@ cdef class Tape:
 
 
 cdef cnp.ndarray array_of(argument):
-    return argument if isinstance(argument, np.ndarray) else getattr(argument, "array", None)
+    return argument if isinstance(argument, cnp.ndarray) else getattr(argument, "array", None)
 
 
 cdef bint fits(cnp.ndarray array, cnp.ndarray buffer):

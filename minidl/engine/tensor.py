@@ -52,6 +52,8 @@ class Tensor:
         self.array = array
         self._requires_grad = requires_grad
         self.edge = self.buffer = self.flag = self.recording = self.name = None
+        if requires_grad:  # a leaf that a step makes has no gradient when a replay begins
+            self.recording = state.recording
 
     shape = property(lambda self: self.array.shape, doc="Sizes of the dimensions.")
     dtype = property(lambda self: self.array.dtype, doc="NumPy dtype.")
@@ -70,8 +72,11 @@ class Tensor:
             raise RuntimeError("requires_grad: can only be switched off on leaves; use detach()")
         if value and self.dtype not in FLOATS:
             raise TypeError(f"requires_grad: only float tensors can require gradients, got dtype {self.dtype}")
-        self._requires_grad = bool(value)
-        version.count += 1
+        if bool(value) != self._requires_grad:
+            if state.recording not in (None, self.recording):  # the step starts with what it is now
+                state.recording.rely_on(self, "requires_grad")
+            self._requires_grad = bool(value)
+            version.count += 1
 
     # the gradient
 
@@ -109,6 +114,7 @@ class Tensor:
                 f"{what} at {user_line()}: the value changes from step to step, and a recorded step would keep "
                 "this one for ever; return the tensor from the step and read it outside"
             )
+        state.recording.read.add(self)
 
     def __array__(self, dtype=None, copy=None):
         self.check_readable("conversion to NumPy")
@@ -199,7 +205,12 @@ def as_tensor(value, dtype=None):
 
 
 def as_array(value, dtype=None):
-    """A contiguous array of one of the engine's dtypes with the values of `value`."""
+    """A contiguous array of one of the engine's dtypes with the values of `value`; that of a tensor is shared."""
+    if isinstance(value, Tensor):
+        if dtype is None or value.dtype == dtype:
+            return value.array
+        value.check_readable(f"conversion to {np.dtype(dtype)}")
+        value = value.array
     array = np.asarray(value)
     if dtype is None:
         dtype = canonical_dtype(array, value)

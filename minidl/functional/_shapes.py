@@ -117,8 +117,8 @@ def position(name, dim, ndim):
 
 
 def normalized_dims(name, dim, ndim):
-    """`dim` (None, int or tuple, negative counts from the end) as a sorted tuple; None means all."""
-    if dim is None:
+    """`dim` (None, int or tuple, negative counts from the end) as a sorted tuple; None and () mean all."""
+    if dim is None or isinstance(dim, (tuple, list)) and not dim:
         return tuple(range(ndim))
     dims = []
     for d in dim if isinstance(dim, (tuple, list)) else (dim,):

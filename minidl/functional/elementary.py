@@ -242,6 +242,11 @@ def clamp(input, min=None, max=None):
         if math.isnan(low) or math.isnan(high):
             raise ValueError(f"clamp: got min {min} and max {max}, expected numbers")
         return Clamp(low, high).apply(input)
-    if min is not None:
-        input = arithmetic.maximum(input, limits.pop(0))
-    return arithmetic.minimum(input, limits[0]) if max is not None else input
+    from minidl.functional.comparison import ge, le, where  # which imports this module
+
+    if min is not None:  # what lies on a limit keeps its gradient
+        low = limits.pop(0)
+        input = where(ge(input, low), input, arithmetic.maximum(input, low))
+    if max is not None:
+        input = where(le(input, limits[0]), input, arithmetic.minimum(input, limits[0]))
+    return input

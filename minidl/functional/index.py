@@ -238,6 +238,8 @@ def _complete(index, input):
 def _positions(mask, shape):
     """Where the mask is true, as one int64 tensor per dimension."""
     mask.check_readable("indexing with a mask, whose result has a shape that depends on data,")
+    if not mask.ndim:
+        raise TypeError("index: got a mask without dimensions, expected the shape of what it selects from; use where()")
     if mask.shape != shape:
         raise IndexError(f"index: mask has shape {mask.shape}, expected {shape}")
     return [as_tensor(positions) for positions in mask.array.nonzero()]

@@ -1,10 +1,13 @@
-"""Operations that change a tensor in place: copy_, zero_, fill_, add_, sub_, mul_, and random numbers.
+"""Operations that change a tensor in place: copy_, zero_, fill_, add_, sub_, mul_, div_, and random numbers.
 
 They are calls like all others, so a recorded step repeats them. Autograd does not see them: they are allowed on leaves
 under `no_grad`, and on tensors that no graph holds.
 """
 
+import numpy as np
+
 from minidl.engine import Caller, Tensor, as_array, as_tensor, generator, no_grad, state
+from minidl.functional.arithmetic import div
 from minidl.functional.dropout import check_probability
 from minidl.functional.shape import expand
 from minidl.kernels import inplace as K
@@ -31,16 +34,36 @@ class InPlace(Caller):
 
     def run(self, kernel, inputs=(), sizes=(), scalars=(), others=()):
         """Make the call, which may write `others` too; the tensor."""
-        x = self.tensor
+        x, recording = self.tensor, state.recording
+        if recording is not None:
+            if x in recording.read:
+                raise RuntimeError(
+                    f"{self.name}: the step has read the values of the tensor before; a replay would not read the new "
+                    "ones. Read it outside the step"
+                )
+            recording.rely_on_leaves([x])
+            recording.checked.clear()  # the tensor may share memory with a gradient
         self.call(kernel, [x, *others], inputs, [x.array.size, *sizes], scalars)
-        if state.recording is not None:
-            x.recording = state.recording
+        if recording is not None:
+            x.recording = recording
         return x
+
+    def check_dtype(self, dtype):
+        """TypeError if numbers of `dtype` would lose more than width in the target."""
+        if not np.can_cast(dtype, self.tensor.dtype, "same_kind"):
+            raise TypeError(f"{self.name}: got {dtype} numbers for a tensor of {self.tensor.dtype}")
 
     def operand(self, value):
         """`value` as a tensor of the dtype and shape of the target, or with one element."""
         x = self.tensor
-        value = value if isinstance(value, Tensor) else as_tensor(as_array(value, x.dtype))
+        if not isinstance(value, Tensor):
+            self.check_dtype(np.asarray(value).dtype)
+            value = as_tensor(as_array(value, x.dtype))
+        elif value.requires_grad and state.grad_enabled:
+            raise RuntimeError(
+                f"{self.name}: the operand requires a gradient, which would not flow through a change in place; "
+                "compute a new tensor, or pass detach()"
+            )
         if value.dtype != x.dtype:
             raise TypeError(f"{self.name}: got a {value.dtype} tensor, expected {x.dtype}")
         if value.array.size == 1 and value.ndim <= x.ndim:
@@ -72,16 +95,21 @@ def copy_(tensor, source):
     return change.run(copy, [source])
 
 
-def add_(tensor, other, alpha=1):
-    """tensor += alpha * other, which broadcasts."""
-    change = InPlace("add_", tensor)
+def _add(name, tensor, other, alpha):
+    change = InPlace(name, tensor)
+    change.check_dtype(np.asarray(alpha).dtype)
     other = change.operand(other)
     return change.run(K.add, [other], [other.array.size != 1], [alpha])
 
 
+def add_(tensor, other, alpha=1):
+    """tensor += alpha * other, which broadcasts."""
+    return _add("add_", tensor, other, alpha)
+
+
 def sub_(tensor, other, alpha=1):
     """tensor -= alpha * other, which broadcasts."""
-    return add_(tensor, other, -alpha)
+    return _add("sub_", tensor, other, -alpha)
 
 
 def mul_(tensor, other):
@@ -89,6 +117,12 @@ def mul_(tensor, other):
     change = InPlace("mul_", tensor)
     other = change.operand(other)
     return change.run(K.multiply, [other], [other.array.size != 1])
+
+
+def div_(tensor, other):
+    """tensor /= other, which broadcasts."""
+    change = InPlace("div_", tensor)
+    return change.run(copy, [change.operand(div(tensor, other))])
 
 
 def uniform_(tensor, low=0.0, high=1.0):

@@ -15,7 +15,7 @@ from minidl.functional._reduction import Reduction, count, integer_dim
 from minidl.functional._shapes import passes, plan_of, real
 from minidl.functional.arithmetic import add, div, sub
 from minidl.functional.cast import cast
-from minidl.functional.comparison import isfinite, where
+from minidl.functional.comparison import isfinite, ne, where
 from minidl.functional.elementary import abs, exp, log
 from minidl.functional.extremes import amax, amin
 from minidl.functional.power import pow, square
@@ -154,14 +154,14 @@ def norm(input, p=2, dim=None, keepdim=False):
     ----------
     input : Tensor of floats
     p : number, math.inf, -math.inf or "fro"
-        "fro" is 2.
+        "fro" is 2; 0 counts what is not 0.
     dim : int or tuple of int, optional
     keepdim : bool
 
     Returns
     -------
     Tensor
-        The gradient of the 2-norm is 0 where it is 0.
+        The gradient is 0 where the norm is 0.
     """
     input = float_tensor("norm", input)
     if p in (2, "fro"):
@@ -172,9 +172,18 @@ def norm(input, p=2, dim=None, keepdim=False):
         return amin(abs(input), dim, keepdim)
     if p == 1:
         return sum(abs(input), dim, keepdim)
-    if isinstance(p, str) or not p > 0:
-        raise ValueError(f"norm: p: got {p!r}, expected a number above 0, inf, -inf or 'fro'")
-    return pow(sum(pow(abs(input), p), dim, keepdim), 1 / p)
+    if p == 0:
+        return sum(cast(ne(input, 0), input.dtype), dim, keepdim)
+    if isinstance(p, str) or math.isnan(p):
+        raise ValueError(f"norm: p: got {p!r}, expected a number, inf, -inf or 'fro'")
+    power = pow_or_zero if p > 0 else pow
+    return power(sum(power(abs(input), p), dim, keepdim), 1 / p)
+
+
+def pow_or_zero(x, exponent):
+    """x ** exponent, 0 with gradient 0 where x is 0: its slope may be infinite there."""
+    inside = ne(x, 0)
+    return where(inside, pow(where(inside, x, 1.0), exponent), 0.0)
 
 
 def logsumexp(input, dim, keepdim=False):

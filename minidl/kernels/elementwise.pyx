@@ -15,7 +15,11 @@ cdef int _fill(element **p, const Py_ssize_t *n, const double *a) noexcept nogil
     # y[N] = a0
     cdef Py_ssize_t i
     cdef element *y = p[0]
-    cdef element value = <element>a[0]
+    cdef element value
+    if element is uint8_t:  # a bool: no other bytes than 0 and 1
+        value = a[0] != 0
+    else:
+        value = <element>a[0]
     for i in range(n[0]):
         y[i] = value
     return OK

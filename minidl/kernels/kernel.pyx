@@ -54,4 +54,7 @@ class Kernel:
         return f"Kernel({self.name})"
 
 
-set_num_threads(int(os.environ.get("MINIDL_NUM_THREADS") or len(os.sched_getaffinity(0))))
+wanted = os.environ.get("MINIDL_NUM_THREADS") or str(len(os.sched_getaffinity(0)))
+if not wanted.isdecimal() or int(wanted) < 1:
+    raise ValueError(f"MINIDL_NUM_THREADS: got {wanted!r}, expected an integer of at least 1")
+set_num_threads(int(wanted))

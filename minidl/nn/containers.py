@@ -1,5 +1,7 @@
 """Modules that hold modules or parameters."""
 
+import itertools
+
 from minidl.nn.activation import ReLU
 from minidl.nn.module import Module
 from minidl.tensor import Parameter
@@ -62,10 +64,11 @@ class _List(Module):
 
     def extend(self, items):
         """Add items at the end; returns the container."""
-        for i, item in enumerate(list(items), len(self)):
+        for item in list(items):
             if not isinstance(item, self.kind):
                 raise TypeError(f"{type(self).__name__}: got {type(item).__name__}, expected {self.kind.__name__}")
-            setattr(self, str(i), item)
+            numbers = map(str, itertools.count(len(self)))  # a slice of a Sequential has kept its numbers
+            setattr(self, next(number for number in numbers if number not in vars(self)), item)
         return self
 
     def insert(self, index, item):

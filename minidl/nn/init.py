@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from minidl.engine import Tensor, generator, state
+from minidl.engine import Tensor, generator, outside_recordings
 
 GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 0.75}
 GAINS.update({f"conv{transpose}{n}d": 1.0 for transpose in ("", "_transpose") for n in (1, 2, 3)})
@@ -238,7 +238,6 @@ def _check_matrix(function, tensor, more=False):
 def _write(function, tensor, draw):
     """Write what `draw` makes for the shape of `tensor` into it."""
     _check_tensor(function, tensor)
-    if state.recording is not None:
-        raise RuntimeError(f"{function}: called while recording; a replay would not do it again")
+    outside_recordings(function)
     tensor.array[...] = draw(tensor.shape)
     return tensor

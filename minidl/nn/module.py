@@ -6,11 +6,12 @@ from types import MappingProxyType
 
 import numpy as np
 
-from minidl.engine import Caller, Tensor, state, version
-from minidl.engine.autograd import mark
-from minidl.kernels.elementwise import fill
+from minidl.engine import Caller, Tensor, outside_recordings, state, version
+from minidl.engine.autograd import zero_gradients
 from minidl.nn.values import convert, float_dtype, load
 from minidl.tensor import Parameter
+
+SETTINGS = (int, float, str, type(None))
 
 
 class Module:
@@ -86,11 +87,19 @@ class Module:
             if state.recording is not None:  # the step starts in the mode it has now
                 state.recording.rely_on(self, "training")
             version.count += 1
+        elif state.recording is None and self._changes(name, value):
+            self._revise(name)
         super().__setattr__(name, value)
         if isinstance(value, Parameter):
             value.name = ".".join((*self._path, name))
         elif isinstance(value, Module):
             value._place((*self._path, name))
+
+    def _changes(self, name, value):
+        """Whether a setting such as `p` of a dropout, which recorded steps have read, gets another value."""
+        own = vars(self)
+        known = name in own and not name.startswith("_") and isinstance(own[name], SETTINGS)
+        return known and isinstance(value, SETTINGS) and value != own[name]
 
     def __delattr__(self, name):
         if self._kind(name) is not None:
@@ -269,13 +278,7 @@ class Module:
 
     def zero_grad(self, set_to_none=True):
         """Remove the gradients of all parameters, or fill those that are there with zeros."""
-        caller, parameters = Caller(), list(self.parameters())
-        if not set_to_none:
-            for parameter in parameters:
-                if parameter.has_grad():
-                    caller.call(fill, [parameter.buffer], [], [parameter.buffer.size], [0.0])
-        elif parameters:
-            mark(caller, parameters, False)
+        zero_gradients(Caller(), self.parameters(), set_to_none)
 
     def to(self, dtype):
         """Convert float parameters, buffers and gradients to another float type; returns the module.
@@ -288,8 +291,7 @@ class Module:
             float32 or float64.
         """
         dtype = float_dtype("to", dtype)
-        if state.recording is not None:
-            raise RuntimeError("to: called while recording; a replay would not do it again. Convert before the step")
+        outside_recordings("to")
         for module in self.modules():
             for _, tensor in module._own(Parameter) + module._own_buffers():
                 if tensor.dtype.kind == "f" and tensor.dtype != dtype:

@@ -4,7 +4,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from minidl.engine import memory
+from minidl.engine import memory, outside_recordings
 from minidl.engine.tensor import FLOATS
 
 IncompatibleKeys = namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])
@@ -23,6 +23,7 @@ def load(owner, entries, state_dict, strict):
     strict : bool
         Whether every path must be on both sides.
     """
+    outside_recordings("load_state_dict")
     try:
         values = {path: np.asarray(value) for path, value in dict(state_dict).items()}
     except (TypeError, ValueError) as error:

@@ -2,7 +2,7 @@
 
 import operator
 
-from minidl.engine import state
+from minidl.engine import outside_recordings
 
 
 class LRScheduler:
@@ -40,11 +40,7 @@ class LRScheduler:
 
     def step(self):
         """Begin the next epoch."""
-        if state.recording is not None:
-            raise RuntimeError(
-                f"{type(self).__name__}.step() inside a recorded step would run once, not at every replay; "
-                "call it outside"
-            )
+        outside_recordings(f"{type(self).__name__}.step")
         self.last_epoch += 1
         for group, rate in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
             group["lr"] = rate

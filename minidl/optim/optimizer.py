@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from minidl.engine import enable_grad, memory, state, version
-from minidl.engine.autograd import mark
+from minidl.engine import Tensor, enable_grad, memory, outside_recordings, state, version
+from minidl.engine.autograd import zero_gradients
 from minidl.kernels import update as kernels
 from minidl.kernels.elementwise import fill
 from minidl.kernels.kernel import Kernel
@@ -25,9 +25,9 @@ class ParameterGroup(dict):
     Assigning ``group["lr"] = 0.01`` changes the next step, recorded or not.
     """
 
-    def __init__(self, settings, layout):
-        self.layout = layout
-        self.cells = np.array(layout(settings), np.float64)
+    def __init__(self, settings, optimizer):
+        self.optimizer = optimizer
+        self.cells = np.array(optimizer.layout(settings), np.float64)
         super().__init__(settings)
 
     def __setitem__(self, key, value):
@@ -35,9 +35,16 @@ class ParameterGroup(dict):
 
     def update(self, *args, **kwargs):
         """Change settings; ValueError, and nothing changed, if one is out of range."""
+        outside_recordings("param_groups: changed")
         settings = {**self, **dict(*args, **kwargs)}
-        self.cells[:] = self.layout(settings)
+        self.cells[:] = self.optimizer.layout(settings)
+        if self.optimizer.buffers_of(settings) != self.optimizer.buffers_of(self):
+            self.optimizer.revise()
         super().update(settings)
+
+    def __ior__(self, settings):  # type: ignore[misc]
+        self.update(settings)
+        return self
 
 
 class ParameterState:
@@ -78,6 +85,7 @@ class Optimizer(Update):
     """
 
     buffers: tuple[str, ...] = ()  # names of the state arrays that a parameter gets
+    revision = 0  # counts what makes recorded steps stale: another group, other state
     kernel: Kernel
 
     def __init__(self, params, defaults, on_nonfinite="raise"):
@@ -101,17 +109,30 @@ class Optimizer(Update):
         group : dict
             ``"params"`` and the settings that differ from the defaults.
         """
+        outside_recordings(f"{self.name}.add_param_group")
         group = {**self.defaults, **group, "params": parameter_list(self.name, group["params"])}
         known = set(self.parameters)
         for parameter in group["params"]:
+            if not isinstance(parameter, Tensor):
+                raise TypeError(f"{self.name}: params: got {type(parameter).__name__}, expected Parameters or dicts")
             if not parameter.is_leaf:
                 raise ValueError(f"{self.name}: can only optimise leaves, got the output of {parameter.node}")
             if parameter in known:
                 raise ValueError(f"{self.name}: parameter {parameter.name or parameter.shape} is in two groups")
             known.add(parameter)
+        self.param_groups.append(ParameterGroup(group, self))
         self.parameters = [*self.parameters, *group["params"]]
-        self.param_groups.append(ParameterGroup(group, self.layout))
+        self.revise()
+
+    def revise(self):
+        """Let recorded steps know that they do not do what the optimizer would do now."""
+        self.revision += 1
         version.count += 1
+
+    def rely(self):
+        """Let a recording know on which state of affairs its calls depend."""
+        if state.recording is not None:
+            state.recording.rely_on(self, "revision")
 
     def zero_grad(self, set_to_none=True):
         """Forget the gradients.
@@ -119,13 +140,10 @@ class Optimizer(Update):
         Parameters
         ----------
         set_to_none : bool
-            If False, they become 0 instead of None.
+            If False, those that are there become 0 instead of None.
         """
-        mark(self, self.parameters, not set_to_none)
-        if not set_to_none:
-            for parameter in self.parameters:
-                buffer = parameter.gradient_buffer()
-                self.call(fill, [buffer], [], [buffer.size], [0.0])
+        self.rely()
+        zero_gradients(self, self.parameters, set_to_none)
 
     def step(self, closure=None):
         """Update every parameter that has a gradient.
@@ -149,6 +167,7 @@ class Optimizer(Update):
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        self.rely()
         groups = [(group, with_gradient(group["params"])) for group in self.param_groups]
         self.guard([parameter for _, members in groups for group in members.values() for parameter in group])
         for group, parameters in groups:
@@ -177,6 +196,12 @@ class Optimizer(Update):
                 buffers = self.state[parameter].buffers
                 if name not in buffers:
                     buffers[name] = self.arena.zeros(parameter.shape, parameter.dtype)
+                elif buffers[name].dtype != parameter.dtype or buffers[name].shape != parameter.shape:
+                    raise TypeError(
+                        f"{self.name}: {parameter.name or 'a parameter'} is now {parameter.dtype} of shape "
+                        f"{parameter.shape}, but its {name} {buffers[name].dtype} of shape {buffers[name].shape}; "
+                        "make an optimizer after the model is converted"
+                    )
         states = [self.state[parameter] for parameter in parameters]
         self.part_clocks(states)
         return states
@@ -235,27 +260,61 @@ class Optimizer(Update):
         return {"state": state, "param_groups": groups}
 
     def load_state_dict(self, state_dict):
-        """Take over what `state_dict` returned; copies in place, so that recorded steps go on with it."""
+        """Take over copies of what `state_dict`, or that of PyTorch's optimizer, returned.
+
+        Recorded steps are recorded again.
+
+        Raises
+        ------
+        ValueError
+            If it does not fit; nothing has been changed then.
+        """
+        function = f"{self.name}: load_state_dict"
+        outside_recordings(function)
         saved = state_dict["param_groups"]
         if [len(group["params"]) for group in saved] != [len(group["params"]) for group in self.param_groups]:
-            raise ValueError(f"{self.name}: load_state_dict: groups of other sizes than this optimizer's")
-        for group, settings in zip(self.param_groups, saved, strict=True):
-            group.update({name: value for name, value in settings.items() if name != "params"})
-        owners = [(parameter, group) for group in self.param_groups for parameter in group["params"]]
+            raise ValueError(f"{function}: groups of other sizes than this optimizer's")
+        groups = [
+            {**group, **settings, "params": group["params"]}
+            for group, settings in zip(self.param_groups, saved, strict=True)
+        ]
+        for group in groups:
+            self.layout(group)
+        owners = [(parameter, group) for group in groups for parameter in group["params"]]
+        entries = {int(number): values for number, values in state_dict["state"].items()}
+        arena, loaded = memory.Arena(), {}
         clocks: dict[float, np.ndarray] = {}
-        for number, values in state_dict["state"].items():
-            parameter, group = owners[int(number)]
-            kept = self.states([parameter], group)[0]
-            kept.clock = clocks.setdefault(float(values["step"]), kept.clock)
-            kept.clock[0] = values["step"]
-            for name, buffer in kept.buffers.items():
-                if np.shape(values.get(name)) != buffer.shape:
+        for number, values in entries.items():
+            if not 0 <= number < len(owners):
+                raise ValueError(f"{function}: got state of parameter {number}, expected 0 to {len(owners) - 1}")
+            step = float(values.get("step", 1))  # PyTorch's SGD counts none
+            loaded[owners[number][0]] = ParameterState(clocks.setdefault(step, np.array([step, 0, 0])))
+        for name in self.buffers:
+            for number, values in sorted(entries.items()):  # neighbours again
+                parameter, group = owners[number]
+                value = values.get(name)
+                if value is None and name not in self.buffers_of(group):
+                    continue
+                if value is None or np.shape(value) != parameter.shape:
+                    got = "none" if value is None else f"shape {np.shape(value)}"
                     raise ValueError(
-                        f"{self.name}: load_state_dict: {name} of parameter {number}: "
-                        f"got shape {np.shape(values.get(name))}, expected {buffer.shape}"
+                        f"{function}: {name} of parameter {number}: got {got}, expected shape {parameter.shape}"
                     )
-                buffer[...] = values[name]
-        version.count += 1
+                buffer = loaded[parameter].buffers[name] = arena.zeros(parameter.shape, parameter.dtype)
+                buffer[...] = value
+        for group, settings in zip(self.param_groups, groups, strict=True):
+            group.update(settings)
+        self.arena, self.state = arena, loaded
+        self.revise()
+
+    def __deepcopy__(self, memo):
+        raise TypeError(
+            f"{self.name}: an optimizer cannot be copied: it belongs to its parameters; "
+            "make one over the copied model, and load this one's state_dict()"
+        )
+
+    def __str__(self):
+        return repr(self)
 
     def __repr__(self):
         lines = [f"{type(self).__name__} ("]

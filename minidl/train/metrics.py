@@ -10,15 +10,18 @@ def accuracy(output, target):
     ----------
     output : ndarray of float, shape (N, C)
         Scores, or anything that orders the classes as they do.
-    target : ndarray of int64, shape (N,)
+    target : ndarray of int64, shape (N,), or of float, shape (N, C)
+        Classes, or their probabilities, of which the largest counts.
 
     Returns
     -------
     float
     """
+    if target.ndim == 2 and target.dtype.kind == "f" and target.shape == output.shape:
+        target = target.argmax(axis=1)
     if output.ndim != 2 or target.shape != output.shape[:1] or target.dtype.kind != "i":
         raise ValueError(
             f"accuracy: got outputs of shape {output.shape} and {target.dtype} targets of shape {target.shape}, "
-            "expected (N, C) and int64 (N,); for another task pass metrics={} to the Trainer, or your own"
+            "expected (N, C) and int64 (N,) or float (N, C); for another task give the Trainer metrics={} or your own"
         )
     return np.count_nonzero(output.argmax(axis=1) == target) / len(target)

@@ -104,8 +104,15 @@ class Trainer:
         """
         if epochs < 1:
             raise ValueError(f"fit: epochs: got {epochs}, expected at least 1")
-        if isinstance(train, Dataset) or not hasattr(train, "__iter__") or hasattr(train, "__next__"):
+        if self.optimizer is None:
+            raise ValueError("fit: got a Trainer without an optimizer, which can only evaluate and predict")
+        if isinstance(train, (Dataset, tuple)) or not many_times(train):
             raise TypeError(f"fit: train: got {type(train).__name__}, expected a DataLoader or a list of batches")
+        if validation is not None and not isinstance(validation, Dataset) and not many_times(validation):
+            raise TypeError(
+                f"fit: validation: got {type(validation).__name__}, expected a DataLoader, a list of batches, a "
+                "Dataset or a tuple of arrays, to be gone through after every epoch"
+            )
         self.train_batches, self.epochs, self.stop_training = train, epochs, False
         self.callbacks = [*callbacks, ProgressBar()] if progress else list(callbacks)
         history = History()
@@ -121,8 +128,7 @@ class Trainer:
         if interrupt.requested:
             history.interrupted = True
             print(
-                f"minidl: interrupted in epoch {epoch} of {epochs}, {len(history)} finished; "
-                "the weights are those of the last step",
+                f"minidl: interrupted in epoch {epoch} of {epochs}, {len(history)} finished",
                 file=sys.stderr,
             )
         return history
@@ -202,13 +208,19 @@ class Trainer:
 
 @contextlib.contextmanager
 def mode(model, training):
-    """Train or eval mode inside."""
-    before = model.training
+    """Train or eval mode inside; then every module is in the mode that it had."""
+    before = {module: module.training for module in model.modules()}
     model.train(training)
     try:
         yield
     finally:
-        model.train(before)
+        for module, mode in before.items():
+            module.training = mode
+
+
+def many_times(data):
+    """Whether `data` can be iterated over again and again."""
+    return hasattr(data, "__iter__") and not hasattr(data, "__next__")
 
 
 def batches_of(data):

@@ -83,3 +83,29 @@ def test_a_hundred_training_steps_give_the_same_loss_curve(name):
         other.step()
         expected.append(loss.item())
     np.testing.assert_allclose(curve, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "kind, settings",
+    [("SGD", {}), ("SGD", {"momentum": 0.9}), ("Adam", {}), ("Adam", {"amsgrad": True}), ("AdamW", {})],
+)
+def test_optimizers_go_on_from_pytorchs_state(kind, settings):
+    rng = np.random.default_rng(0)
+    start, gradients = rng.standard_normal(7), rng.standard_normal((5, 7))
+    theirs = torch.nn.Parameter(torch.tensor(start))
+    other = getattr(torch.optim, kind)([theirs], lr=0.1, **settings)
+
+    def step(gradient):
+        theirs.grad = torch.tensor(gradient)
+        other.step()
+
+    for gradient in gradients[:3]:
+        step(gradient)
+    ours = dl.Parameter(theirs.detach().numpy())
+    mine = getattr(optim, kind)([ours])
+    mine.load_state_dict(other.state_dict())
+    for gradient in gradients[3:]:
+        step(gradient)
+        ours.grad = gradient
+        mine.step()
+    np.testing.assert_allclose(ours.numpy(), theirs.detach().numpy(), rtol=1e-12)

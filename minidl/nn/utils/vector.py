@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minidl.engine import as_array, state
+from minidl.engine import as_array, outside_recordings
 from minidl.tensor import Tensor
 
 
@@ -34,8 +34,7 @@ def vector_to_parameters(vec, parameters):
     vec : Tensor or array, shape (total number of values,)
     parameters : iterable of Tensor
     """
-    if state.recording is not None:
-        raise RuntimeError("vector_to_parameters: called while recording; a replay would not do it again")
+    outside_recordings("vector_to_parameters")
     parameters, values = list(parameters), as_array(vec)
     total = sum(parameter.array.size for parameter in parameters)
     if values.shape != (total,):
