@@ -1,6 +1,14 @@
 """Tools for the parameters of a model."""
 
+from minidl.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from minidl.nn.utils.vector import parameters_to_vector, vector_to_parameters
 from minidl.stabilize import clip_grad_norm_, clip_grad_value_
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
+__all__ = [
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "fuse_conv_bn_eval",
+    "fuse_linear_bn_eval",
+    "parameters_to_vector",
+    "vector_to_parameters",
+]
