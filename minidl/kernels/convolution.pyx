@@ -177,7 +177,7 @@ cdef int correlate_outputs(real **p, const Py_ssize_t *n, const double *a) noexc
         for t in range(tasks):
             outputs_of(p, g, t, scratch, packed)
     else:
-        for t in prange(tasks, num_threads=workers, schedule="static"):
+        for t in prange(tasks, num_threads=workers, schedule="dynamic"):  # nobody waits long for one that lost its core
             worker_outputs(p, g, t, scratch, packed)
     restore_denormals(denormals)
     return 0
