@@ -9,7 +9,7 @@ How to run (each framework may live in its own environment; a missing one is rep
 What it does, per row of `workloads.ROWS`:
 
 1. Every configuration (`configs`; one long-lived process each) loads the row: same weights, same batches.
-2. Check: the losses of the first 20 steps (`Workload.check`), and how far every parameter and running statistic has
+2. Check: the losses of the first steps (`Workload.check`), and how far every parameter and running statistic has
    moved, must agree with a float64 NumPy reference. Who does something else is out of the row.
 3. Qualifying: a few short interleaved blocks; the best configurations of each framework go on.
 4. The race: interleaved blocks A B C, B C A, ... each of a fixed number of steps. Only ratios within one round count:
@@ -44,7 +44,6 @@ import workloads
 
 HERE = Path(__file__).parent
 FRAMEWORKS = ("minidl", "torch", "jax")
-RTOL = 1e-3  # of the check
 BLOCK = 0.075  # seconds
 QUALIFYING_ROUNDS = 5
 NEAR = 1.15  # a configuration this near to its framework's best also goes on...
@@ -201,7 +200,7 @@ def admit(workers, row):
             continue
         try:
             off = deviation(worker.load(row), want, row.free)
-            if off > RTOL:
+            if off > row.rtol:
                 raise WorkerError(f"{worker.name}: differs from the reference by {off:.1e}; it is out")
             worker.choose_steps()
         except WorkerError as error:

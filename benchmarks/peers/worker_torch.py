@@ -64,14 +64,18 @@ def start(options):
         mean = {name: torch.zeros_like(p) for name, p in params.items()}
         square = {name: torch.zeros_like(p) for name, p in params.items()}
         count = torch.zeros(())
+        running = dict(model.named_buffers())
 
         def loss_of(params, x, y):
-            return F.cross_entropy(torch.func.functional_call(model, params, (x,)), y)
+            moved = {name: b.clone() for name, b in running.items()}  # torch.func lets nothing else change in place
+            return F.cross_entropy(torch.func.functional_call(model, {**params, **moved}, (x,)), y), moved
 
         # cpp_wrapper: the cheapest way to call the compiled code, 10 % of a small step.
         @torch.compile(dynamic=False, fullgraph=True, options={"cpp_wrapper": True})
         def graph(x, y):
-            grads, loss = torch.func.grad_and_value(loss_of)(params, x, y)
+            grads, (loss, moved) = torch.func.grad_and_value(loss_of, has_aux=True)(params, x, y)
+            for name, b in running.items():
+                b.copy_(moved[name])
             norm = torch.sqrt(sum(g.square().sum() for g in grads.values()))
             scale = torch.clamp(MAX_NORM / (norm + 1e-6), max=1.0)
             count.add_(1)

@@ -20,7 +20,8 @@ class Workload:
     shape: tuple
     batch: int
     goal: float
-    check: int = 20  # steps that must agree with the reference
+    check: int = 20  # steps that must agree with the reference...
+    rtol: float = 1e-3  # ...this well
 
     @property
     def classes(self):
@@ -80,11 +81,13 @@ ROWS = {
         Workload("mnist_mlp", mlp(784, 128, 64, 10), (784,), 64, 2.5),
         # Float32 rounding grows here by 1.5 a step and reaches 2e-3 after 20 steps; PyTorch in float64 stays at 1e-15.
         Workload("wide_mlp", mlp(784, 1024, 1024, 10), (784,), 256, 1.15, check=10),
-        Workload("deep_bn", DEEP_BN, (64,), 64, 5.0),
+        # Batch normalisation spreads rounding faster: 1e-5 after 5 steps, 1e-2 after 8; float64 still 1e-12.
+        Workload("deep_bn", DEEP_BN, (64,), 64, 5.0, check=5),
         Workload("seed_cnn", SEED_CNN, (1, 28, 28), 32, 4.0),
         Workload("lenet5", LENET5, (1, 28, 28), 64, 4.0),
-        Workload("resnet8", RESNET8, (3, 32, 32), 32, 1.8),
-        Workload("resnet_c64", resnet(Block(64, 64)), (3, 32, 32), 16, 1.0),
+        # One bias of 32 with a gradient near 0 is enough for 2e-3.
+        Workload("resnet8", RESNET8, (3, 32, 32), 32, 1.8, check=5, rtol=1e-2),
+        Workload("resnet_c64", resnet(Block(64, 64)), (3, 32, 32), 16, 1.0, check=5, rtol=1e-2),
     )
 }
 
