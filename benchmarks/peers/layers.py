@@ -72,8 +72,8 @@ class Norm(_Shaped):
 
     def state(self, rng):
         zeros, ones = np.zeros(self.channels, np.float32), np.ones(self.channels, np.float32)
-        # With biases around 0 the signs of many gradients are rounding errors and Adam makes whole steps of them: float32
-        # and float64 part after one step through 30 layers.
+        # With biases around 0 many gradients have the sign of a rounding error, and Adam makes whole steps of them:
+        # float32 and float64 part after one step through 30 layers.
         weight, bias = normal(rng, self.channels, 0.1, 1.0), normal(rng, self.channels, 0.1, 1.0)
         return {"weight": weight, "bias": bias, "running_mean": zeros, "running_var": ones}
 
