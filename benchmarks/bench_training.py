@@ -2,13 +2,13 @@
 
 import minidl as dl
 
-from .networks import MLPS, training
+from .networks import NETWORKS, training
 
 
 class TrainingStep:
     """The same function, eager and replayed."""
 
-    params = [list(MLPS), ["eager", "replayed"]]
+    params = [list(NETWORKS), ["eager", "replayed"]]
     param_names = ["network", "mode"]
 
     def setup(self, network, mode):
@@ -22,13 +22,13 @@ class TrainingStep:
 
 
 class Memory:
-    """Peak memory of a process that trains for 200 recorded steps."""
+    """Peak memory of a process that trains for 20 recorded steps."""
 
-    params = [list(MLPS)]
+    params = [list(NETWORKS)]
     param_names = ["network"]
 
     def peakmem_training(self, network):
         step, batch = training(network)
         step = dl.record(step)
-        for _ in range(200):
+        for _ in range(20):
             step(*batch)

@@ -5,7 +5,7 @@ import numpy as np
 import minidl as dl
 from minidl import nn, optim
 
-from .networks import MLPS, mlp
+from .networks import NETWORKS
 
 UPDATES = {
     "clip_grad_norm_": lambda ps: lambda: nn.utils.clip_grad_norm_(ps, 1.0),
@@ -25,7 +25,7 @@ class Update:
 
     def setup(self, name):
         dl.manual_seed(0)
-        parameters = list(mlp(MLPS["mnist_mlp"][0]).parameters())
+        parameters = list(NETWORKS["mnist_mlp"].make().parameters())
         for parameter in parameters:
             parameter.grad = np.full(parameter.shape, 0.1, "float32")
         before = [parameter.numpy().copy() for parameter in parameters]

@@ -9,17 +9,20 @@ How to run (each framework may live in its own environment; a missing one is rep
 What it does, per row of `workloads.ROWS`:
 
 1. Every configuration (`configs`; one long-lived process each) loads the row: same weights, same batches.
-2. Check: the losses of the first 20 steps (`Workload.check`), and how far every parameter has moved, must agree with
-   a float64 NumPy reference. Who does something else is out of the row.
+2. Check: the losses of the first steps (`Workload.check`), and how far every parameter and running statistic has
+   moved, must agree with a float64 NumPy reference. Who does something else is out of the row.
 3. Qualifying: a few short interleaved blocks; the best configurations of each framework go on.
 4. The race: interleaved blocks A B C, B C A, ... each of a fixed number of steps. Only ratios within one round count:
    the machine's speed drifts by a factor of two, but not within half a second. Rounds during which other programs used
    more than a tenth of the machine are repeated, because two threads that wait for each other suffer far more than one.
    Where too few quiet rounds were found, all count and the last table says "disturbed": do not quote such a row.
+5. The peak: the fastest float32 product of 1024 x 1024 matrices that any of the frameworks makes before and behind the
+   race of the row, on all cores. "% peak" is the matrix-product FLOPs of the row's step (see `Workload.flops`) over it.
 
 Every step takes its own batch as NumPy arrays; the loss is fetched at the end of each block. PYTHONPATH finds
 a minidl that is not installed. "torch compile-graph" is not what people write: torch.func gradients and a hand-written
 Adam, compiled as one graph, the nearest PyTorch comes to JAX's jit. "torch fused" is the usual loop at its best.
+Rows of images have more configurations: "last" keeps the channels last.
 """
 
 import argparse
@@ -36,11 +39,11 @@ from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter, sleep
 
+import reference
 import workloads
 
 HERE = Path(__file__).parent
 FRAMEWORKS = ("minidl", "torch", "jax")
-RTOL = 1e-3  # of the check
 BLOCK = 0.075  # seconds
 QUALIFYING_ROUNDS = 5
 NEAR = 1.15  # a configuration this near to its framework's best also goes on...
@@ -49,8 +52,11 @@ FOREIGN = 0.10  # share of all cores that other programs may use during a round
 PATIENCE = 3  # at most this many times the wanted rounds
 
 
-def configs(threads):
-    """All configurations, as (name, framework, options); `threads` lists the thread counts."""
+def configs(threads, images):
+    """All configurations, as (name, framework, options); `threads` lists the thread counts.
+
+    Those of option `last`, only for `images`, keep the channels last.
+    """
     found = [(f"minidl {n}t", "minidl", {"threads": n}) for n in threads]
     styles = [
         ("loop", "none"),  # PyTorch's default Adam on a CPU is the loop
@@ -60,9 +66,12 @@ def configs(threads):
         ("foreach", "step"),
         ("hand", "graph"),
     ]
-    for n, (adam, compiled) in product(threads, styles):
-        name = f"torch {n}t {adam}" + (f" compile-{compiled}" if compiled != "none" else "")
-        found.append((name, "torch", {"threads": n, "adam": adam, "compile": compiled}))
+    layouts = [False, True] if images else [False]
+    for n, (adam, compiled), last in product(threads, styles, layouts):
+        if last and adam in ("loop", "foreach"):
+            continue  # slower than fused in any order
+        name = f"torch {n}t {adam}" + (f" compile-{compiled}" if compiled != "none" else "") + " last" * last
+        found.append((name, "torch", {"threads": n, "adam": adam, "compile": compiled, "last": last}))
     found += [
         ("jax", "jax", {}),
         ("jax sync", "jax", {"sync": True}),
@@ -70,6 +79,12 @@ def configs(threads):
         ("jax 1 core sync", "jax", {"pin": True, "sync": True}),
         ("jax 1 core sync flat", "jax", {"pin": True, "sync": True, "flat": True}),
     ]
+    if images:
+        found += [
+            ("jax last", "jax", {"last": True}),
+            ("jax sync last", "jax", {"sync": True, "last": True}),
+            ("jax 1 core sync last", "jax", {"pin": True, "sync": True, "last": True}),
+        ]
     return found
 
 
@@ -81,7 +96,7 @@ class Worker:
     """One configuration in a process of its own; see `protocol` for the other side."""
 
     def __init__(self, name, framework, options, python):
-        self.name, self.framework, self.missing = name, framework, None
+        self.name, self.framework, self.options, self.missing = name, framework, options, None
         self.stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process
         command = [python, str(HERE / f"worker_{framework}.py"), json.dumps(options)]
         self.process = subprocess.Popen(
@@ -92,6 +107,11 @@ class Worker:
         """Wait until the framework is imported; sets `version` or `missing`."""
         answer = self._answer()
         self.version, self.missing = answer.get("version"), answer.get("missing")
+
+    @property
+    def cores(self):
+        """How many cores it may use."""
+        return 1 if self.options.get("pin") else self.options.get("threads", os.cpu_count())
 
     def ask(self, do, **request):
         """Send one request and return the answer, a dict."""
@@ -110,7 +130,7 @@ class Worker:
         return answer
 
     def load(self, row):
-        """Load a row and compare its first steps with the reference (`row.kind` without one: with nothing)."""
+        """Load a row and train its first steps; returns what `deviation` compares."""
         self.ask("load", row=row.name)
         return self.ask("check", steps=row.check)
 
@@ -140,7 +160,8 @@ class Worker:
 def start(args):
     """Start all workers; returns those that are ready. Prints one line for each framework that is not there."""
     workers, ready, said = [], [], set()
-    for name, framework, options in configs(args.threads):
+    images = any(workloads.ROWS[name].images for name in args.rows.split(","))
+    for name, framework, options in configs(args.threads, images):
         if framework in args.frameworks:
             workers.append(Worker(name, framework, options, getattr(args, f"python_{framework}")))
     for worker in workers:
@@ -159,28 +180,27 @@ def start(args):
     return ready
 
 
-def deviation(answer, want):
-    """Largest relative difference between two checks: each dict has `losses` (a list) and `moved` (name: float)."""
-    if set(answer["moved"]) != set(want["moved"]):
-        raise WorkerError(f"parameters {sorted(answer['moved'])}, expected {sorted(want['moved'])}")
-    got = answer["losses"] + [answer["moved"][name] for name in want["moved"]]
-    pairs = zip(got, want["losses"] + list(want["moved"].values()), strict=True)
-    return max(float("inf") if isnan(a) else abs(a - b) / abs(b) for a, b in pairs)
+def deviation(answer, want, free):
+    """Largest relative difference between two checks: each dict has `losses` (a list) and `moved` (name: float).
+
+    What a parameter named in `free` did does not count.
+    """
+    got = answer["losses"] + [answer["moved"][name] for name in want["moved"] if name not in free]
+    wanted = want["losses"] + [moved for name, moved in want["moved"].items() if name not in free]
+    return max(float("inf") if isnan(a) else abs(a - b) / abs(b) for a, b in zip(got, wanted, strict=True))
 
 
 def admit(workers, row):
     """Load `row` everywhere; returns the workers that do the right thing."""
-    losses, state = workloads.reference(row, row.check)
-    want, admitted, worst = None, [], 0.0
-    if losses:
-        first = workloads.parameters(row)
-        want = {"losses": losses, "moved": {n: float(abs(p - first[n]).sum()) for n, p in state.items()}}
+    first, (losses, state) = workloads.parameters(row), reference.train(row, row.check)
+    want = {"losses": losses, "moved": {name: float(abs(p - first[name]).sum()) for name, p in state.items()}}
+    admitted, worst = [], 0.0
     for worker in workers:
+        if worker.options.get("last") and not row.images:
+            continue
         try:
-            answer = worker.load(row)
-            want = want or answer
-            off = deviation(answer, want)
-            if off > RTOL:
+            off = deviation(worker.load(row), want, row.free)
+            if off > row.rtol:
                 raise WorkerError(f"{worker.name}: differs from the reference by {off:.1e}; it is out")
             worker.choose_steps()
         except WorkerError as error:
@@ -188,8 +208,14 @@ def admit(workers, row):
             continue
         worst = max(worst, off)
         admitted.append(worker)
-    print(f"  check: {len(admitted)} configurations agree within {worst:.0e} over {row.check} steps")
+    print(f"  check: {len(admitted)} configurations agree within {worst:.0e} over {row.check} steps", flush=True)
     return admitted
+
+
+def peak(workers):
+    """GF/s of the fastest large product, and who made it: each framework's worker with the most threads tries."""
+    strongest = {w.framework: w for w in sorted(workers, key=lambda w: w.cores)}
+    return max((w.ask("peak")["gflops"], w.name) for w in strongest.values())
 
 
 def busy_seconds():
@@ -266,8 +292,9 @@ def race(workers, rounds, share=1.0):
     return (quiet if clean else quiet + loud), len(loud), clean
 
 
-def summary(row, workers, rounds, qualifying, disturbed, clean):
-    """The numbers of one row, ready for JSON. Times in seconds per step."""
+def summary(row, workers, qualifying, outcome, peak):
+    """The numbers of one row, ready for JSON. Times in seconds per step; `outcome` of `race`, `peak` (GF/s, who)."""
+    rounds, disturbed, clean = outcome
     times = {w.name: [r[w.name][0] for r in rounds] for w in workers}
     best = {}
     for framework in FRAMEWORKS:
@@ -283,6 +310,7 @@ def summary(row, workers, rounds, qualifying, disturbed, clean):
         "row": row.name,
         "goal": row.goal,
         "gflop": row.flops / 1e9,
+        "peak": peak,
         "best": best,
         "best_peer": peer,
         "ratio": ratio,
@@ -303,29 +331,33 @@ def quartiles(values):
 
 def show_row(result):
     """Print the finalists of one row, and the rest with their qualifying times."""
-    kept, disturbed = len(result["rounds"]), result["disturbed"]
-    print(f"  race: {kept} rounds kept, {disturbed} disturbed by other programs")
-    print(f"    {'':28}{'us/step':>10}{'quartiles':>20}{'GF/s':>8}{'cores':>7}")
+    kept, disturbed, (peak, by) = len(result["rounds"]), result["disturbed"], result["peak"]
+    print(f"  race: {kept} rounds kept, {disturbed} disturbed by other programs; peak {peak:.0f} GF/s by {by}")
+    print(f"    {'':32}{'us/step':>10}{'quartiles':>24}{'GF/s':>8}{'% peak':>8}{'cores':>7}")
     for name, (middle, low, high) in sorted(result["step"].items(), key=lambda item: item[1][0]):
         spread = f"{low * 1e6:.1f} .. {high * 1e6:.1f}"
         speed, cores = result["gflop"] / middle, result["cores"][name]
-        print(f"    {name:28}{middle * 1e6:10.1f}{spread:>20}{speed:8.1f}{cores:7.2f}")
+        print(f"    {name:32}{middle * 1e6:10.1f}{spread:>24}{speed:8.1f}{100 * speed / peak:8.1f}{cores:7.2f}")
     out = sorted((t, name) for name, t in result["qualifying"].items() if name not in result["step"])
     if out:
         print("    did not qualify: " + ", ".join(f"{name} {t * 1e6:.0f}" for t, name in out))
 
 
 def show_table(results):
-    """Print the last table: best of each framework, and the paired ratio best peer / minidl against its goal."""
+    """Print the last table: best of each framework, minidl's % of the peak, the paired ratio best peer / minidl."""
     columns = "".join(f"{f + ' us':>12}" for f in FRAMEWORKS)
-    print(f"\n{'row':14}{columns}  {'best peer':28}{'peer/minidl':>12}{'quartiles':>16}{'goal':>7}")
+    print(f"\n{'row':14}{columns}  {'best peer':32}{'% peak':>7}{'peer/minidl':>12}{'quartiles':>16}{'goal':>7}")
     ratios = []
     for result in results:
         line = f"{result['row']:14}"
         for framework in FRAMEWORKS:
             name = result["best"].get(framework)
             line += f"{result['step'][name][0] * 1e6:12.1f}" if name else f"{'-':>12}"
-        line += f"  {result['best_peer'] or '-':28}"
+        line += f"  {result['best_peer'] or '-':32}"
+        if mine := result["best"].get("minidl"):
+            line += f"{100 * result['gflop'] / result['step'][mine][0] / result['peak'][0]:7.1f}"
+        else:
+            line += f"{'-':>7}"
         if result["ratio"]:
             middle, low, high = result["ratio"]
             ratios.append(middle)
@@ -387,17 +419,19 @@ def main():
     results = []
     for name in args.rows.split(","):
         row = workloads.ROWS[name]
-        print(f"\n{name}: {'-'.join(map(str, row.sizes))}, batch {row.batch}", flush=True)
+        print(f"\n{name}: batch {row.batch}, {row.flops / 1e9:.3g} GFLOP a step", flush=True)
         admitted = admit(workers, row)
         if not admitted:
             continue
         try:
             finalists, times = qualify(admitted)
-            rounds, disturbed, clean = race(finalists, args.rounds)
+            before = peak(admitted)
+            outcome = race(finalists, args.rounds)
+            highest = max(before, peak(admitted))
         except WorkerError as error:  # the row has no result without it, the other rows have
             print(error)
             continue
-        results.append(summary(row, finalists, rounds, times, disturbed, clean))
+        results.append(summary(row, finalists, times, outcome, highest))
         show_row(results[-1])
     show_table(results)
     for worker in workers:

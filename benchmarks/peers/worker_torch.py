@@ -1,12 +1,13 @@
 """PyTorch's worker.
 
-Options: threads; adam (loop, foreach, fused); compile (none, forward, step, graph; graph has its own Adam).
+Options: threads; adam (loop, foreach, fused); compile (none, forward, step, graph; graph has its own Adam); last
+(images and weights in the memory format "channels last").
 """
 
-import itertools
 import os
 
 import protocol
+from layers import build
 from workloads import BETA1, BETA2, EPS, LR, MAX_NORM
 
 
@@ -21,13 +22,15 @@ def start(options):
     adam = {"loop": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
     many = options["adam"] != "loop"  # the clip, too, has a foreach form
 
-    def mlp(row):
-        layers = []
-        for n_in, n_out in itertools.pairwise(row.sizes):
-            layers += [nn.Linear(n_in, n_out), nn.ReLU()]
-        return nn.Sequential(*layers[:-1])
+    layout = torch.channels_last if options.get("last") else torch.contiguous_format
 
-    models = {"mlp": mlp}
+    def residual(block, x):
+        h = F.relu(block.norm1(block.conv1(x)))
+        return F.relu(block.norm2(block.conv2(h)) + block.shortcut(x))
+
+    def batch(x, y):
+        x = torch.from_numpy(x)
+        return x.contiguous(memory_format=layout) if options.get("last") else x, torch.from_numpy(y)
 
     def usual_step(model):
         """The training loop that every PyTorch tutorial has, compiled in no, one or two pieces."""
@@ -48,7 +51,7 @@ def start(options):
 
         def step(x, y):
             opt.zero_grad()
-            loss = forward(torch.from_numpy(x), torch.from_numpy(y))
+            loss = forward(*batch(x, y))
             loss.backward()
             update()
             return loss.detach()
@@ -61,14 +64,18 @@ def start(options):
         mean = {name: torch.zeros_like(p) for name, p in params.items()}
         square = {name: torch.zeros_like(p) for name, p in params.items()}
         count = torch.zeros(())
+        running = dict(model.named_buffers())
 
         def loss_of(params, x, y):
-            return F.cross_entropy(torch.func.functional_call(model, params, (x,)), y)
+            moved = {name: b.clone() for name, b in running.items()}  # torch.func lets nothing else change in place
+            return F.cross_entropy(torch.func.functional_call(model, {**params, **moved}, (x,)), y), moved
 
         # cpp_wrapper: the cheapest way to call the compiled code, 10 % of a small step.
         @torch.compile(dynamic=False, fullgraph=True, options={"cpp_wrapper": True})
         def graph(x, y):
-            grads, loss = torch.func.grad_and_value(loss_of)(params, x, y)
+            grads, (loss, moved) = torch.func.grad_and_value(loss_of, has_aux=True)(params, x, y)
+            for name, b in running.items():
+                b.copy_(moved[name])
             norm = torch.sqrt(sum(g.square().sum() for g in grads.values()))
             scale = torch.clamp(MAX_NORM / (norm + 1e-6), max=1.0)
             count.add_(1)
@@ -82,13 +89,13 @@ def start(options):
 
         @torch.no_grad()
         def step(x, y):
-            return graph(torch.from_numpy(x), torch.from_numpy(y))
+            return graph(*batch(x, y))
 
         return step
 
     def load(row, state):
         torch.compiler.reset()  # or the next row would be compiled for any shape
-        model = models[row.kind](row)
+        model = build(nn, residual, row.layers).to(memory_format=layout)
 
         def reset(state):
             model.load_state_dict({name: torch.from_numpy(p) for name, p in state.items()})
@@ -100,7 +107,12 @@ def start(options):
         step = (graph_step if options["compile"] == "graph" else usual_step)(model)
         return step, reset, parameters
 
-    return torch.__version__, load
+    def product(a):
+        a = torch.from_numpy(a)
+        out = torch.empty_like(a)
+        return lambda: torch.mm(a, a, out=out)
+
+    return torch.__version__, load, product
 
 
 if __name__ == "__main__":

@@ -1,0 +1,77 @@
+"""Peak memory of training in minidl, PyTorch and JAX, each in a process of its own.
+
+How to run::
+
+    python benchmarks/peers/memory.py --python-torch venv/bin/python --python-jax venv-jax/bin/python
+
+The same workers as in `race` train `STEPS` steps. "growth" is how far the resident memory rose above what it was before
+the model was made: framework and data are loaded by then, so it counts weights, optimizer state, activations, workspaces,
+and the code that the framework loads or compiles when it is first needed. "peak" counts everything. Each number is the
+least of `RUNS` processes, after one that fills the caches of compilers.
+"""
+
+import argparse
+import sys
+
+import workloads
+from race import FRAMEWORKS, Worker, WorkerError
+
+STEPS, RUNS = 20, 2
+CONFIGS = [
+    ("minidl 1t", "minidl", {"threads": 1}),
+    ("minidl 2t", "minidl", {"threads": 2}),
+    ("torch 1t", "torch", {"threads": 1, "adam": "fused", "compile": "none"}),
+    ("torch 2t", "torch", {"threads": 2, "adam": "fused", "compile": "none"}),
+    ("torch 2t last", "torch", {"threads": 2, "adam": "fused", "compile": "none", "last": True}),
+    ("jax", "jax", {}),
+]
+
+
+def measure(name, framework, options, python, row):
+    """(growth, peak) in bytes of one fresh process."""
+    worker = Worker(name, framework, options, python)
+    try:
+        worker.hello()
+        if worker.missing:
+            raise WorkerError(f"{framework} is missing: {worker.missing}")
+        worker.ask("load", row=row)
+        worker.ask("run", steps=STEPS)
+        memory = worker.ask("memory")
+    finally:
+        worker.close()
+    return memory["peak"] - memory["before"], memory["peak"]
+
+
+def main():
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--rows", default="lenet5,resnet8", help="comma-separated")
+    parser.add_argument("--frameworks", default="minidl,torch", help="comma-separated")
+    for framework in FRAMEWORKS:
+        parser.add_argument(f"--python-{framework}", default=sys.executable, metavar="PATH")
+    args = parser.parse_args()
+    rows, frameworks = args.rows.split(","), args.frameworks.split(",")
+    if unknown := set(rows) - set(workloads.ROWS):
+        parser.error(f"--rows: unknown {', '.join(sorted(unknown))}; there are {', '.join(workloads.ROWS)}")
+    if unknown := set(frameworks) - set(FRAMEWORKS):
+        parser.error(f"--frameworks: unknown {', '.join(sorted(unknown))}; there are {', '.join(FRAMEWORKS)}")
+
+    print(f"{'row':14}{'':16}{'growth MB':>12}{'peak MB':>10}")
+    for row in rows:
+        for name, framework, options in CONFIGS:
+            if framework not in frameworks or (options.get("last") and not workloads.ROWS[row].images):
+                continue
+            python = getattr(args, f"python_{framework}")
+            try:
+                results = [measure(name, framework, options, python, row) for _ in range(1 + RUNS)][1:]
+            except WorkerError as error:
+                print(error)
+                continue
+            growth, peak = map(min, zip(*results, strict=True))
+            print(f"{row:14}{name:16}{growth / 1e6:12.1f}{peak / 1e6:10.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
