@@ -16,10 +16,12 @@ def mlp(widths):
 
     Shapes
     ------
-    input : (N, widths[0])
+    input : (N, ...), widths[0] numbers per row
     output : (N, widths[-1])
     """
-    layers = []
+    if len(widths) < 2:
+        raise ValueError(f"mlp: widths: got {widths}, expected at least those of the input and the output")
+    layers = [nn.Flatten()]
     for fan_in, fan_out in itertools.pairwise(widths):
         layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
@@ -88,8 +90,8 @@ def lenet5(channels=1, size=28, classes=10):
 def resnet(depth, channels=3, classes=10, width=16, *, residual=True, projection=True):
     """The residual networks for small images of He et al. (2016): three stages of `BasicBlock`.
 
-    With shortcuts of zeros (``projection=False``), as in the paper, depth 20 has 269,722 parameters, depth 32 has 464,154
-    and depth 56 has 853,018; the two projections add 2,752. Names are those of torchvision's ResNet.
+    With shortcuts padded by zeros (``projection=False``), as in the paper, depth 20 has 269,722 parameters, depth 32
+    464,154 and depth 56 853,018; the two projections add 2,752. Names are those of torchvision's ResNet.
 
     Parameters
     ----------
@@ -115,7 +117,8 @@ def resnet(depth, channels=3, classes=10, width=16, *, residual=True, projection
     blocks, rest = divmod(depth - 2, 6)
     if rest or blocks < 1:
         raise ValueError(f"resnet: depth: got {depth}, expected 6 n + 2: 8, 14, 20, 26, 32, ...")
-    stages, before = {}, width
+    stages: dict[str, nn.Module] = {}
+    before = width
     for i in range(3):
         after = width * 2**i
         shapes = [(before, after, 1 if i == 0 else 2)] + [(after, after, 1)] * (blocks - 1)
@@ -166,7 +169,7 @@ def densenet(growth=12, layers=(6, 6, 6), channels=3, classes=10, compression=0.
             "expected positive numbers and a compression of at most 1"
         )
     width = 2 * growth if compression < 1 else 16  # as in the paper
-    stages = {"conv": nn.Conv2d(channels, width, 3, padding=1, bias=False)}
+    stages: dict[str, nn.Module] = {"conv": nn.Conv2d(channels, width, 3, padding=1, bias=False)}
     for i, count in enumerate(layers, 1):
         stages[f"block{i}"] = DenseBlock(width, growth, count)
         width += count * growth

@@ -103,7 +103,8 @@ class BasicBlock(Module):
 
     References
     ----------
-    He et al., "Deep residual learning for image recognition", 2016. Goyal et al., "Accurate, large minibatch SGD", 2017.
+    He et al., "Deep residual learning for image recognition", 2016. Goyal et al., "Accurate, large minibatch SGD:
+    Training ImageNet in 1 hour", 2017.
     """
 
     def __init__(
