@@ -21,7 +21,7 @@ def mlp(widths):
     """
     if len(widths) < 2:
         raise ValueError(f"mlp: widths: got {widths}, expected at least those of the input and the output")
-    layers = [nn.Flatten()]
+    layers: list[nn.Module] = [nn.Flatten()]
     for fan_in, fan_out in itertools.pairwise(widths):
         layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
     return nn.Sequential(*layers[:-1])

@@ -122,7 +122,7 @@ def _split(images, seed):
     """Images to train with and to test with, at random."""
     parts = random_split(images, [1 - TEST_SHARE, TEST_SHARE], seed=seed)
     if not all(map(len, parts)):
-        raise ValueError(f"got {len(images)} images, expected at least 3, to train and to test with")
+        raise ValueError(f"got {len(images)} images, expected at least 5, to train and to test with")
     return [ImageDataset(images.images[part.indices], images.labels[part.indices], images.classes) for part in parts]
 
 

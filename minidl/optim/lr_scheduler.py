@@ -190,7 +190,7 @@ class OneCycleLR(LRScheduler):
             raise ValueError(f"OneCycleLR: step {self.last_epoch} of {self.total_steps}: the cycle is over")
         ends = [0, *(end for end, _, _ in self.phases)]
         i = next((i for i in range(len(self.phases)) if self.last_epoch <= ends[i + 1]), len(self.phases) - 1)
-        share = (self.last_epoch - ends[i]) / (ends[i + 1] - ends[i]) if ends[i + 1] > ends[i] else 1.0
+        share = min((self.last_epoch - ends[i]) / (ends[i + 1] - ends[i]), 1.0) if ends[i + 1] > ends[i] else 1.0
         between = cosine if self.anneal_strategy == "cos" else linear
         _, start, end = self.phases[i]
         rates = []
