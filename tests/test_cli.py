@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from files import cifar_file, idx, idx_folder, picture_folder, pixels, real
 
 import minidl
 from minidl.cli import main, make_parser
@@ -15,8 +16,6 @@ from minidl.commands import machine, training
 from minidl.data import digits
 from minidl.data.uci import FILE, MEAN, STD
 from minidl.train.run import MODELS
-from test_images import idx, pixels, real
-from test_source import cifar_file, idx_folder, picture_folder
 
 ROOT = Path(minidl.__file__).parents[1]
 

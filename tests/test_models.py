@@ -191,7 +191,8 @@ def test_names_are_those_of_torchvision():
     assert {"conv1.weight", "bn1.running_var", "layer1.0.conv1.weight", "layer1.0.bn2.bias", "fc.bias"} <= names
     assert {"layer2.0.downsample.0.weight", "layer2.0.downsample.1.num_batches_tracked"} <= names
     assert not any("layer1.0.downsample" in name for name in names)
-    assert list(models.lenet5().state_dict())[::2] == [f"{layer}.weight" for layer in "conv1 conv2 fc1 fc2 fc3".split()]
+    layers = ["conv1", "conv2", "fc1", "fc2", "fc3"]
+    assert list(models.lenet5().state_dict())[::2] == [f"{layer}.weight" for layer in layers]
 
 
 @pytest.mark.parametrize(

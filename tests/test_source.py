@@ -2,35 +2,9 @@
 
 import numpy as np
 import pytest
+from files import cifar_file, idx_folder, naming, picture_folder, pixels, real
 
 from minidl.data.source import FIRST_CLOTHES, find_images, pixel_statistics
-from test_images import idx, naming, pixels, real, write
-
-
-def idx_folder(folder, labels, size=28):
-    """Files as MNIST's: 40 images to train with and 10 to test with."""
-    folder.mkdir(exist_ok=True)
-    for part, count in (("train", 40), ("t10k", 10)):
-        write(folder / f"{part}-images-idx3-ubyte.gz", idx(pixels(count, size, size)))
-        write(folder / f"{part}-labels-idx1-ubyte.gz", idx(np.resize(labels, count)))
-    return folder
-
-
-def cifar_file(path, count):
-    """Records of CIFAR's binary format."""
-    records = pixels(count, 3073)
-    records[:, 0] = np.arange(count) % 10
-    return write(path, records.tobytes())
-
-
-def picture_folder(folder, classes=("cat", "dog"), count=5, size=(6, 8)):
-    """PNG files in one sub-folder per class; the second class is dark."""
-    image = pytest.importorskip("PIL.Image")
-    for i, name in enumerate(classes):
-        (folder / name).mkdir(parents=True)
-        for j, picture in enumerate(pixels(count, *size, 3) // (1 + 9 * i)):
-            image.fromarray(picture).save(folder / name / f"{j}.png")
-    return folder
 
 
 def test_digits():
