@@ -47,11 +47,22 @@ def layer_sizes(text):
         raise argparse.ArgumentTypeError(f"got {text!r}, expected sizes such as 64 or 128,64") from None
 
 
-class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Tells the defaults, where there are some to tell."""
+def fraction(text):
+    """Argument type: a number from 0 to 1, without 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number from 0 to 1, without 1")
+    return value
+
+
+class Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows defaults, but no "None"."""
 
     def _get_help_string(self, action):
-        return super()._get_help_string(action) if action.default else action.help
+        return action.help if action.default is None else super()._get_help_string(action)
 
 
 def make_parser():
@@ -61,23 +72,47 @@ def make_parser():
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
 
     def command(name, text, **kwargs):
-        sub = commands.add_parser(name, help=text, description=text, formatter_class=HelpFormatter)
+        sub = commands.add_parser(name, help=text, description=text, formatter_class=Formatter)
         sub.add_argument("--threads", type=integer(1, 1024), default=minidl.get_num_threads(), help="threads to use")
         return sub
 
-    train = command("train", "train a network on the handwritten digits that come with minidl")
-    train.add_argument("--hidden", type=layer_sizes, default="128,64", metavar="N,N", help="sizes of the hidden layers")
-    train.add_argument("--epochs", type=integer(1), default=30, help="passes through the training data")
-    train.add_argument("--batch", type=integer(1), default=32, help="images per step")
-    train.add_argument("--lr", type=positive, help="learning rate; by default 0.002, for sgd 0.05")
+    train = command(
+        "train", "train a network: on the handwritten digits that come with minidl, or on a folder of images"
+    )
+    models = ["mlp", "small_cnn", "lenet5", "resnet", "densenet"]
+    train.add_argument("--model", choices=models, default="mlp", help="kind of network")
+    train.add_argument(
+        "--data",
+        metavar="FOLDER",
+        default="digits",
+        help="digits, or a folder: MNIST's idx files, CIFAR's .bin files, or a sub-folder of images per class",
+    )
+    train.add_argument("--size", type=integer(1, 4096), metavar="N", help="resize images in sub-folders to N x N")
+    train.add_argument("--hidden", type=layer_sizes, metavar="N,N", help="hidden layers of mlp; by default 128,64")
+    train.add_argument("--depth", type=integer(1), help="of resnet (8, 14, 20, ...) or densenet (10, 16, 22, ...)")
+    augmentations = ["none", "light", "strong"]
+    train.add_argument("--augment", choices=augmentations, default="none", help="random changes to training images")
+    train.add_argument("--epochs", type=integer(1), help="passes through the training data; by default 30 (mlp) or so")
+    train.add_argument("--batch", type=integer(1), help="images per step; by default 32 (mlp) to 128 (resnet)")
+    train.add_argument("--lr", type=positive, help="learning rate, at its largest; by default one that suits the model")
+    schedules = ["constant", "exponential", "cosine", "onecycle"]
+    train.add_argument(
+        "--schedule", choices=schedules, help="of the learning rate; by default onecycle, for mlp exponential"
+    )
     train.add_argument("--optimizer", choices=["sgd", "adam", "adamw"], default="adam", help="update rule")
+    train.add_argument("--weight-decay", type=fraction, metavar="X", help="by default 0, for adamw 0.01")
+    train.add_argument("--label-smoothing", type=fraction, metavar="X", default=0.0, help="share of the other classes")
     train.add_argument("--seed", type=integer(0, 2**63 - 1), default=0, help="decides weights and order of the images")
     train.add_argument("--out", metavar="FOLDER", help="where to leave the results; by default runs/ and the time")
     train.add_argument("--quiet", action="store_true", help="no progress, only the result")
 
-    predict = command("predict", "let a trained network read digits: the test images, or your own")
+    predict = command("predict", "let a trained network classify images: those it was tested with, or your own")
     predict.add_argument("run", metavar="RUN_FOLDER", help="what `minidl train` left")
-    predict.add_argument("--input", metavar="FILE", help=".csv or .npy with 64 pixels from 0 to 16 per row")
+    predict.add_argument(
+        "--input",
+        metavar="PATH",
+        help="a .csv or .npy file with the pixels of an image per row, an idx file, a picture, or a folder of pictures",
+    )
 
     command("info", "what minidl runs on")
 

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from files import cifar_file, idx, idx_folder, picture_folder, pixels, real
 
 import minidl
-from minidl import commands
-from minidl.cli import main
+from minidl.cli import main, make_parser
+from minidl.commands import machine, training
 from minidl.data import digits
 from minidl.data.uci import FILE, MEAN, STD
+from minidl.train.run import MODELS
 
 ROOT = Path(minidl.__file__).parents[1]
 
@@ -55,7 +57,7 @@ def test_train_reaches_97_percent_and_leaves_everything(tmp_path, monkeypatch, c
     with open(folder / "metrics.csv") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["epoch"]) for row in rows] == list(range(1, 31))
-    assert json.loads((folder / "model.json").read_text())["sizes"] == [64, 128, 64, 10]
+    assert json.loads((folder / "model.json").read_text())["arguments"] == {"widths": [64, 128, 64, 10]}
 
 
 def test_options(tmp_path, capsys):
@@ -63,7 +65,7 @@ def test_options(tmp_path, capsys):
     assert main(["train", "--out", str(tmp_path / "a" / "b"), "--quiet", *options]) == 0
     assert capsys.readouterr().out.startswith("test accuracy")
     assert minidl.get_num_threads() == 1
-    assert minidl.load(tmp_path / "a" / "b" / "weights.safetensors")["0.weight"].shape == (16, 64)
+    assert minidl.load(tmp_path / "a" / "b" / "weights.safetensors")["1.weight"].shape == (16, 64)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
@@ -92,6 +94,12 @@ def test_same_seed_same_weights_for_any_number_of_threads(tmp_path, optimizer):
         (["--seed", "-1"], "argument --seed: got '-1'"),
         (["--threads", "0"], "argument --threads: got '0', expected an integer from 1 to 1024"),
         (["--optimizer", "lion"], "argument --optimizer"),
+        (["--model", "gpt"], "argument --model"),
+        (["--schedule", "never"], "argument --schedule"),
+        (["--augment", "much"], "argument --augment"),
+        (["--label-smoothing", "1"], "argument --label-smoothing: got '1', expected a number from 0 to 1, without 1"),
+        (["--weight-decay", "-1"], "argument --weight-decay: got '-1'"),
+        (["--size", "0"], "argument --size: got '0'"),
         (["--nonsense"], "--nonsense"),
     ],
 )
@@ -129,12 +137,12 @@ def test_without_safetensors(tmp_path, capsys, monkeypatch):
 
 
 def test_ctrl_c_saves_what_there_is(tmp_path, capsys, monkeypatch):
-    class Interrupts(commands.CSVLogger):
+    class Interrupts(training.CSVLogger):
         def on_epoch_begin(self, epoch):
             if epoch == 3:
                 os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(commands, "CSVLogger", Interrupts)
+    monkeypatch.setattr(training, "CSVLogger", Interrupts)
     assert main(["train", "--out", str(tmp_path), "--quiet"]) == 130
     assert "interrupted in epoch 3 of 30" in capsys.readouterr().err
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 3
@@ -168,7 +176,7 @@ def test_predict_a_file(run, tmp_path, capsys, form):
     "name, content, message",
     [
         ("none.csv", None, "no such file"),
-        ("a.txt", "1,2", "expected a .csv or .npy file"),
+        ("a.txt", "1,2", "expected a .csv or .npy file, an idx file, a picture"),
         ("a.csv", "1,2,3\n4,5,6\n", r"shape (2, 3), expected rows of 64 pixels"),
         ("a.csv", "", "it has no rows"),
         ("a.csv", "a,b\n", "it has no rows"),
@@ -179,6 +187,8 @@ def test_predict_a_file(run, tmp_path, capsys, form):
         ("a.csv", ",".join(["nan"] * 64), "row 1: pixels must be numbers from 0 to 16"),
         ("a.csv", ",".join(["1"] * 64) + "\n" + ",".join(["17"] * 64), "row 2: pixels"),
         ("a.npy", "no array", "cannot be read as numbers"),
+        ("idx3-ubyte", "no array", "cannot be read as numbers: read_idx:"),
+        ("a.png", "", "the model reads pixels up to 16, expected a .csv or .npy file"),
         ("a.npy", "", "cannot be read as numbers"),
     ],
 )
@@ -199,13 +209,21 @@ def test_predict_bad_folders(run, tmp_path, capsys):
 
     assert "no such folder" in error(tmp_path / "nowhere")
     assert "has no model.json" in error(tmp_path)
-    for text in ("{", "[]", "{}", '{"sizes": "ab"}', '{"sizes": [64]}', '{"sizes": [64, -1, 10]}'):
+    description = json.loads((run / "model.json").read_text())
+    for text in ("{", "[]", "{}", json.dumps({**description, "model": "gpt"})):
         (tmp_path / "model.json").write_text(text)
         assert "model.json does not describe a model" in error(tmp_path)
-    (tmp_path / "model.json").write_text('{"sizes": [64, 8, 10]}')
+    for key, values in {
+        "arguments": ({"widths": "ab"}, {"widths": [64]}, {"widths": [64, -1, 10]}, {"depth": 8}),
+        "inputs": ({}, {**description["inputs"], "shape": [8, 8]}, {**description["inputs"], "mean": []}),
+    }.items():
+        for value in values:
+            (tmp_path / "model.json").write_text(json.dumps({**description, key: value}))
+            assert "model.json does not describe a model" in error(tmp_path)
+    (tmp_path / "model.json").write_text(json.dumps({**description, "arguments": {"widths": [64, 8, 10]}}))
     assert "no such file" in error(tmp_path)
     (tmp_path / "weights.safetensors").write_bytes((run / "weights.safetensors").read_bytes())
-    assert "does not fit the sizes" in error(tmp_path)
+    assert "does not fit the mlp in model.json" in error(tmp_path)
     (tmp_path / "weights.safetensors").write_bytes((run / "weights.safetensors").read_bytes()[:-8])
     assert "is not a complete .safetensors file" in error(tmp_path)
 
@@ -215,6 +233,124 @@ def test_constants_of_the_digits():
         training = file["pixels"][~file["test"]]
     assert (round(training.mean(), 5), round(training.std(), 5)) == (round(MEAN, 5), round(STD, 5))
     assert len(digits()) == len(training)
+
+
+def test_the_choices_are_the_models():
+    train = make_parser()._subparsers._group_actions[0].choices["train"]
+    (choices,) = (action.choices for action in train._actions if action.dest == "model")
+    assert list(choices) == list(MODELS) == list(training.RECIPES)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Small data sets of every kind."""
+    folder = tmp_path_factory.mktemp("data")
+    idx_folder(folder / "mnist", [5, 0, 4, 1])
+    (folder / "cifar").mkdir()
+    cifar_file(folder / "cifar" / "train.bin", 40)
+    cifar_file(folder / "cifar" / "test.bin", 10)
+    picture_folder(folder / "pictures", count=25, size=(12, 16))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "model, data, options, expected",
+    [
+        ("mlp", "mnist", ["--hidden=8", "--augment=light"], "MNIST: 36 images of 1x28x28"),
+        ("mlp", "cifar", ["--hidden=8", "--schedule=constant"], "mlp(widths=[3072, 8, 10])"),
+        ("small_cnn", "digits", ["--schedule=cosine", "--optimizer=sgd", "--weight-decay=0.1"], "small_cnn("),
+        ("lenet5", "mnist", ["--augment=strong", "--label-smoothing=0.1"], "61,706 parameters"),
+        ("lenet5", "pictures", ["--augment=light"], "image folders of 2 classes: 36 images of 3x12x16"),
+        ("resnet", "cifar", ["--augment=strong", "--depth=8"], "CIFAR-10 format (2 files): 36 images"),
+        ("resnet", "pictures", ["--size=8"], "36 images of 3x8x8 to train with, 4 to validate, 10 to test; 2 classes"),
+        ("densenet", "cifar", ["--depth=7", "--augment=light"], "densenet(channels=3, classes=10, layers=[1, 1, 1])"),
+    ],
+)
+def test_every_model_trains_and_loads_again(tmp_path, capsys, folders, model, data, options, expected):
+    out, data = tmp_path / "run", "digits" if data == "digits" else str(folders / data)
+    common = ["--data", data, "--out", str(out), "--epochs=1", "--batch=18"]
+    assert main(["train", "--model", model, *common, *options]) == 0
+    printed = capsys.readouterr().out
+    assert expected in printed
+    accuracy = next(line for line in printed.splitlines() if line.startswith("test accuracy"))
+    assert main(["predict", str(out)]) == 0
+    table = capsys.readouterr().out.splitlines()
+    inputs = json.loads((out / "model.json").read_text())["inputs"]
+    assert table[0] == accuracy and len(table) == 2 + len(inputs["classes"])
+    images = np.minimum(pixels(3, *inputs["shape"]), inputs["highest"])
+    for name, array in (("images.npy", images), ("rows.npy", images.reshape(3, -1))):
+        np.save(tmp_path / name, array)
+    (tmp_path / "images-idx-ubyte").write_bytes(idx(images))
+    answers = []
+    for name in ("images.npy", "rows.npy", "images-idx-ubyte"):
+        assert main(["predict", str(out), "--input", str(tmp_path / name)]) == 0
+        answers.append(capsys.readouterr().out)
+    assert answers[0] == answers[1] == answers[2] and answers[0].count("\n") == 4
+    assert {row["class"] for row in csv.DictReader(answers[0].splitlines())} <= set(inputs["classes"])
+
+
+def test_predict_pictures(tmp_path, capsys, folders):
+    out = tmp_path / "run"
+    options = ["--epochs=20", "--batch=10", "--lr=0.05", "--quiet", "--out", str(out)]
+    assert main(["train", "--model=small_cnn", "--data", str(folders / "pictures"), *options]) == 0
+    assert capsys.readouterr().out.startswith("test accuracy 100.00 %")  # the dogs are dark
+    folder = folders / "pictures"
+    assert main(["predict", str(out), "--input", str(folder)]) == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert [row["file"] for row in rows][:2] == ["cat/0.png", "cat/1.png"] and len(rows) == 50
+    assert all(row["class"] == row["file"][:3] for row in rows)
+    assert main(["predict", str(out), "--input", str(folder / "dog" / "3.png")]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("3.png,dog,")
+    (tmp_path / "empty").mkdir()
+    assert main(["predict", str(out), "--input", str(tmp_path / "empty")]) == 1
+    assert "got no pictures there" in capsys.readouterr().err
+    (tmp_path / "broken.png").write_text("no picture")
+    assert main(["predict", str(out), "--input", str(tmp_path / "broken.png")]) == 1
+    assert f"{tmp_path / 'broken.png'}: got a file that is no whole image" in capsys.readouterr().err
+    np.save(tmp_path / "last.npy", pixels(2, 12, 16, 3))  # channels last
+    assert main(["predict", str(out), "--input", str(tmp_path / "last.npy")]) == 1
+    assert "has shape (2, 12, 16, 3), expected rows of 576 pixels, or images of shape (3, 12, 16)" in (
+        capsys.readouterr().err
+    )
+
+
+def test_predict_when_the_data_are_gone(tmp_path, capsys):
+    idx_folder(tmp_path / "data", [1, 0])
+    options = ["--epochs=1", "--quiet", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run")]
+    assert main(["train", *options]) == 0
+    for file in (tmp_path / "data").iterdir():
+        file.unlink()
+    assert main(["predict", str(tmp_path / "run")]) == 1
+    assert f"minidl predict: error: {tmp_path / 'data'}: got nothing there" in capsys.readouterr().err
+    idx_folder(tmp_path / "data", [1, 0], size=20)
+    assert main(["predict", str(tmp_path / "run")]) == 1
+    assert "has changed: got images of shape (1, 20, 20)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--data", "nowhere"], "no such folder: nowhere; expected one, or digits"),
+        (["--hidden=3", "--model=lenet5"], "--hidden: lenet5 has no hidden layers to choose; only mlp has"),
+        (["--depth=8"], "--depth: mlp has no depth to choose; only resnet and densenet have"),
+        (["--depth=9", "--model=resnet"], "resnet: depth: got 9, expected 6 n + 2: 8, 14, 20"),
+        (["--depth=9", "--model=densenet"], "--depth: densenet: got 9, expected 3 n + 4"),
+        (["--model=lenet5"], "lenet5: size: got [8, 8], expected at least 12"),
+    ],
+)
+def test_options_that_do_not_fit(tmp_path, monkeypatch, capsys, options, message):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", *options]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith(f"minidl train: error: {message}") and err.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_lenet_on_real_mnist(tmp_path, capsys):
+    """One epoch on the 60,000 images."""
+    options = ["--model=lenet5", "--epochs=1", "--threads=1", "--quiet", "--out", str(tmp_path)]
+    assert main(["train", "--data", str(real("mnist")), *options]) == 0
+    assert float(capsys.readouterr().out.split()[2]) > 97
 
 
 def test_info(capsys):
@@ -238,13 +374,13 @@ def test_warmup_finds_every_kernel(capsys, monkeypatch):
     from minidl.kernels.backward import activation, reduce
     from minidl.kernels.backward.compiler import NumbaKernel
 
-    assert {activation.relu, reduce.column_sum} <= set(commands.backward_kernels())
+    assert {activation.relu, reduce.column_sum} <= set(machine.backward_kernels())
     asked = []
     monkeypatch.setattr(NumbaKernel, "address", lambda kernel, dtype: asked.append((kernel, dtype)))
     assert main(["warmup"]) == 0
-    assert len(asked) == len(set(asked)) == len(commands.backward_kernels())
+    assert len(asked) == len(set(asked)) == len(machine.backward_kernels())
     assert main(["warmup", "--float64"]) == 0
-    assert len(asked) == 3 * len(commands.backward_kernels())
+    assert len(asked) == 3 * len(machine.backward_kernels())
     assert "kernels ready after" in capsys.readouterr().out
 
 

@@ -1,43 +1,12 @@
 import gzip
-import os
-import re
-from pathlib import Path
 
 import numpy as np
 import pytest
+from files import TYPES, idx, naming, pixels, real, write
 
 import minidl as dl
 from minidl import data
 from minidl.data import DataLoader, ImageDataset, Subset
-
-REAL = Path(os.environ.get("MINIDL_DATA", Path(__file__).parents[2] / "shared/data"))
-TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-
-
-def real(name):
-    if not (REAL / name).exists():
-        pytest.skip(f"no {REAL / name}; MINIDL_DATA names the folder with the real data sets")
-    return REAL / name
-
-
-def idx(array, code=0x08):
-    header = bytes([0, 0, code, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-    return header + array.astype(TYPES[code]).tobytes()
-
-
-def write(path, content):
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
-    return path
-
-
-def pixels(*shape):
-    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-
-
-def naming(path, *words):
-    """A pattern for an error that names the file, then says these words."""
-    return ".*".join(re.escape(str(word)) for word in (path, *words))
-
 
 # The data set -----------------------------------------------------------------------------------------------------
 

@@ -219,6 +219,8 @@ def test_bad_input(error, message, run):
 
 def test_accuracy():
     assert accuracy(np.eye(4), np.array([0, 1, 2, 0])) == 0.75
+    probabilities = np.array([[0.6, 0.4, 0, 0], [0.4, 0.6, 0, 0], [0, 0, 0.9, 0.1], [0.9, 0, 0, 0.1]], np.float32)
+    assert accuracy(np.eye(4), probabilities) == 0.75
     with pytest.raises(ValueError, match=r"float64 targets of shape \(4, 1\).*metrics="):
         accuracy(np.eye(4), np.zeros((4, 1)))
 

@@ -42,10 +42,10 @@ def image_folder(folder, size=None, mode=None):
     if mode is not None and mode not in MODES:
         raise ValueError(f"image_folder: mode: got {mode!r}, expected one of {', '.join(MODES)}")
     paths, labels, classes = _listing(Path(folder))
-    first = _pixels(paths[0], size, mode)
+    first = read_image(paths[0], size, mode)
     images = np.empty((len(paths), *first.shape), np.uint8)
     for image, path in zip(images, paths, strict=True):
-        pixels = _pixels(path, size, mode)
+        pixels = read_image(path, size, mode)
         if pixels.shape != first.shape:
             raise ValueError(
                 f"image_folder: {path}: got {_describe(pixels)}, expected {_describe(first)} as in {paths[0]}; "
@@ -72,12 +72,23 @@ def _listing(folder):
     return paths, np.array(labels), classes
 
 
-def _pixels(path, size, mode):
-    """One image, (C, H, W)."""
+def read_image(path, size=None, mode=None):
+    """One image.
+
+    Parameters
+    ----------
+    path : str or Path
+    size, mode
+        As in `image_folder`, but size is a pair.
+
+    Returns
+    -------
+    ndarray of uint8, shape (C, H, W)
+    """
     try:
         from PIL import Image
     except ImportError as error:
-        raise ImportError("image_folder: needs Pillow: pip install 'minidl[images]'") from error
+        raise ImportError("reading images needs Pillow: pip install 'minidl[images]'") from error
     try:
         with Image.open(path) as opened:
             image: Image.Image = opened

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from minidl.data.dataset import TensorDataset
+from minidl.data.images import ImageDataset
 
 FILE = Path(__file__).with_name("digits.npz")
 
@@ -30,6 +31,13 @@ def digits(train=True):
     with np.load(FILE) as file:
         part = file["test"] != train
         return TensorDataset(standardize(file["pixels"][part]), file["labels"][part].astype(np.int64))
+
+
+def digit_images(train=True):
+    """The same as an ImageDataset: bytes from 0 to 16, shape (N, 1, 8, 8)."""
+    with np.load(FILE) as file:
+        part = file["test"] != train
+        return ImageDataset(file["pixels"][part].reshape(-1, 1, 8, 8), file["labels"][part], "0123456789")
 
 
 def standardize(pixels):

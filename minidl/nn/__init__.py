@@ -24,6 +24,7 @@ from minidl.nn.activation import (
     Softsign,
     Tanh,
 )
+from minidl.nn.blocks import BasicBlock, DenseBlock, DenseLayer, Residual, Transition, ZeroPadShortcut
 from minidl.nn.containers import Identity, ModuleDict, ModuleList, ParameterList, Sequential
 from minidl.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from minidl.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d
@@ -80,6 +81,7 @@ __all__ = [
     "AvgPool2d",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "BasicBlock",
     "BatchNorm1d",
     "BatchNorm2d",
     "CircularPad1d",
@@ -91,6 +93,8 @@ __all__ = [
     "ConvTranspose1d",
     "ConvTranspose2d",
     "CrossEntropyLoss",
+    "DenseBlock",
+    "DenseLayer",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
@@ -128,6 +132,7 @@ __all__ = [
     "ReflectionPad2d",
     "ReplicationPad1d",
     "ReplicationPad2d",
+    "Residual",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -137,11 +142,13 @@ __all__ = [
     "Softplus",
     "Softsign",
     "Tanh",
+    "Transition",
     "Unflatten",
     "Unfold",
     "Upsample",
     "ZeroPad1d",
     "ZeroPad2d",
+    "ZeroPadShortcut",
     "init",
     "utils",
 ]

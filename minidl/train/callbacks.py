@@ -134,18 +134,25 @@ class ModelCheckpoint(Monitor):
 
 
 class LRScheduler(Callback):
-    """Steps a schedule of `minidl.optim.lr_scheduler` after every epoch.
+    """Steps a schedule of `minidl.optim.lr_scheduler`.
 
     Parameters
     ----------
     scheduler : minidl.optim.lr_scheduler.LRScheduler
+    per_batch : bool
+        After every batch instead of every epoch.
     """
 
-    def __init__(self, scheduler):
-        self.scheduler = scheduler
+    def __init__(self, scheduler, per_batch=False):
+        self.scheduler, self.per_batch = scheduler, per_batch
+
+    def on_train_batch_end(self, batch, logs):
+        if self.per_batch:
+            self.scheduler.step()
 
     def on_epoch_end(self, epoch, logs):
-        self.scheduler.step()
+        if not self.per_batch:
+            self.scheduler.step()
 
 
 class CSVLogger(Callback):

@@ -1,52 +1,79 @@
 """A run's folder: the model with its weights, in a form that it can be rebuilt from."""
 
-import itertools
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from minidl import nn
+from minidl import models
+from minidl.data.transforms import Normalize
 from minidl.serialize import load, save, write_atomically
 
 MODEL, WEIGHTS, METRICS, CURVES = "model.json", "weights.safetensors", "metrics.csv", "curves.png"
+MODELS = {
+    function.__name__: function
+    for function in (models.mlp, models.small_cnn, models.lenet5, models.resnet, models.densenet)
+}
 
 
-def mlp(sizes):
-    """Fully connected layers with ReLU between them.
+@dataclass(frozen=True)
+class Inputs:
+    """What a model was trained to read.
 
-    Parameters
+    Attributes
     ----------
-    sizes : sequence of int
-        Features of the input, of each hidden layer, of the output.
+    shape : sequence of int
+        (C, H, W).
+    highest : int
+        The largest value that a pixel can have.
+    mean, std : list of float
+        Of the training pixels as floats from 0 to 1 (bytes divided by 255), per channel.
+    classes : sequence of str
     """
-    layers = []
-    for fan_in, fan_out in itertools.pairwise(sizes):
-        layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
+
+    shape: tuple[int, ...]
+    highest: int
+    mean: list[float]
+    std: list[float]
+    classes: tuple[str, ...]
+
+    def __post_init__(self):
+        if not (len(self.shape) == 3 and len(self.mean) == len(self.std) == self.shape[0] and self.classes):
+            raise ValueError(f"inputs: got {self}")
+
+    def normalize(self):
+        """The transform that every image goes through, in training and ever after."""
+        return Normalize(self.mean, self.std)
 
 
-def save_run(folder, model, sizes, options):
+def save_run(folder, model, name, arguments, inputs, options):
     """Write the weights, and what `load_run` needs to rebuild the model around them.
 
     Parameters
     ----------
     folder : Path
     model : Module
-        As `mlp` makes it.
-    sizes : sequence of int
+    name : str
+        One of `MODELS`.
+    arguments : dict
+        What it was made with.
+    inputs : Inputs
     options : dict
-        How it was trained; for the record only.
+        How it was trained, ``"data"`` among them: where the images came from.
     """
     save(model, folder / WEIGHTS)
-    description = {"model": "mlp", "sizes": list(sizes), "data": "digits", "options": options}
+    description = {"model": name, "arguments": arguments, "inputs": asdict(inputs), "options": options}
     write_atomically(folder / MODEL, (json.dumps(description, indent=2) + "\n").encode())
 
 
 def load_run(folder):
-    """The model that `save_run` left in a folder.
+    """What `save_run` left in a folder.
 
     Returns
     -------
-    Module, in eval mode
+    model : Module
+        In eval mode.
+    inputs : Inputs
+    options : dict
 
     Raises
     ------
@@ -61,14 +88,14 @@ def load_run(folder):
             f"{folder} has no {MODEL}: not a folder that `minidl train` wrote, or one that it did not finish"
         )
     try:
-        sizes = json.loads((folder / MODEL).read_text())["sizes"]
-        if len(sizes) < 2 or not all(isinstance(size, int) and size > 0 for size in sizes):
-            raise ValueError(f"sizes: got {sizes}")
-    except (ValueError, KeyError, TypeError) as error:
+        description = json.loads((folder / MODEL).read_text())
+        name, options = description["model"], dict(description["options"])
+        model, inputs = MODELS[name](**description["arguments"]), Inputs(**description["inputs"])
+    except (ValueError, KeyError, TypeError, MemoryError) as error:
         raise ValueError(f"{folder / MODEL} does not describe a model: {error!r}") from error
-    model, weights = mlp(sizes), load(folder / WEIGHTS)
-    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    if expected != {name: value.shape for name, value in weights.items()}:
-        raise ValueError(f"{folder / WEIGHTS} does not fit the sizes {sizes} in {MODEL}")
+    weights = load(folder / WEIGHTS)
+    expected = {path: tuple(value.shape) for path, value in model.state_dict().items()}
+    if expected != {path: value.shape for path, value in weights.items()}:
+        raise ValueError(f"{folder / WEIGHTS} does not fit the {name} in {MODEL}")
     model.load_state_dict(weights)
-    return model.eval()
+    return model.eval(), inputs, options
