@@ -59,10 +59,10 @@ def fraction(text):
 
 
 class Formatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows defaults, but no "None"."""
+    """Tells the defaults, where there are some to tell."""
 
     def _get_help_string(self, action):
-        return action.help if action.default is None else super()._get_help_string(action)
+        return super()._get_help_string(action) if action.default else action.help
 
 
 def make_parser():

@@ -435,7 +435,7 @@ def test_help_tells_defaults_only_where_there_are_some(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     out = capsys.readouterr().out
-    assert "default: 30" in out and "None" not in out and "False" not in out
+    assert "(default: adam)" in out and "None" not in out and "False" not in out
 
 
 def test_a_bad_number_of_threads_in_the_environment():
