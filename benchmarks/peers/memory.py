@@ -6,8 +6,8 @@ How to run::
 
 The same workers as in `race` train `STEPS` steps. "growth" is how far the resident memory rose above what it was
 before the model was made: framework and data are loaded by then, so it counts weights, optimizer state, activations,
-workspaces, and the code that the framework loads or compiles when it is first needed. "peak" counts everything. Each number is the
-least of `RUNS` processes, after one that fills the caches of compilers.
+workspaces, and the code that the framework loads or compiles when it is first needed. "peak" counts everything. Each
+number is the least of `RUNS` processes, after one that fills the caches of compilers.
 """
 
 import argparse
