@@ -101,9 +101,7 @@ def make_parser():
     )
     train.add_argument("--optimizer", choices=["sgd", "adam", "adamw"], default="adam", help="update rule")
     train.add_argument("--weight-decay", type=fraction, metavar="X", help="by default 0, for adamw 0.01")
-    train.add_argument(
-        "--label-smoothing", type=fraction, metavar="X", help="share of all classes; by default 0, for lenet5 0.1"
-    )
+    train.add_argument("--label-smoothing", type=fraction, metavar="X", default=0.0, help="share of the other classes")
     train.add_argument("--seed", type=integer(0, 2**63 - 1), default=0, help="decides weights and order of the images")
     train.add_argument("--out", metavar="FOLDER", help="where to leave the results; by default runs/ and the time")
     train.add_argument("--quiet", action="store_true", help="no progress, only the result")

@@ -32,13 +32,12 @@ class Recipe:
     schedule: str
     adam: float
     sgd: float
-    smoothing: float = 0.0
 
 
 RECIPES = {
     "mlp": Recipe(30, 32, "exponential", 0.002, 0.05),
     "small_cnn": Recipe(15, 64, "onecycle", 0.01, 0.1),
-    "lenet5": Recipe(15, 64, "onecycle", 0.004, 0.05, smoothing=0.1),
+    "lenet5": Recipe(15, 64, "onecycle", 0.004, 0.05),
     "resnet": Recipe(30, 128, "onecycle", 0.01, 0.1),
     "densenet": Recipe(30, 64, "onecycle", 0.01, 0.1),
 }
@@ -51,7 +50,6 @@ def train(args):
     recipe = RECIPES[args.model]
     args.epochs, args.batch = args.epochs or recipe.epochs, args.batch or recipe.batch
     args.schedule = args.schedule or recipe.schedule
-    args.label_smoothing = recipe.smoothing if args.label_smoothing is None else args.label_smoothing
     args.lr = args.lr or (recipe.sgd if args.optimizer == "sgd" else recipe.adam)
     try:
         source = find_images(args.data, args.size, args.seed)
@@ -170,7 +168,7 @@ def describe(args, source, model, arguments, training, validation):
     print(f"{args.model}({made}): {parameters:,} parameters")
     print(
         f"{args.optimizer}, learning rate {args.lr:g} ({args.schedule}), {args.epochs} epochs, "
-        f"batches of {args.batch}, label smoothing {args.label_smoothing:g}, augmentation: {args.augment}"
+        f"batches of {args.batch}, augmentation: {args.augment}"
     )
 
 
