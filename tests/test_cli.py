@@ -332,6 +332,7 @@ def test_predict_when_the_data_are_gone(tmp_path, capsys):
     [
         (["--data", "nowhere"], "no such folder: nowhere; expected one, or digits"),
         (["--hidden=3", "--model=lenet5"], "--hidden: lenet5 has no hidden layers to choose; only mlp has"),
+        (["--size=8"], "--size: digits has a size of its own; only images in sub-folders are resized"),
         (["--depth=8"], "--depth: mlp has no depth to choose; only resnet and densenet have"),
         (["--depth=9", "--model=resnet"], "resnet: depth: got 9, expected 6 n + 2: 8, 14, 20"),
         (["--depth=9", "--model=densenet"], "--depth: densenet: got 9, expected 3 n + 4"),

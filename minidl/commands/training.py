@@ -101,6 +101,8 @@ def model_arguments(args, source):
         raise CommandError(f"--hidden: {args.model} has no hidden layers to choose; only mlp has")
     if args.depth is not None and args.model not in ("resnet", "densenet"):
         raise CommandError(f"--depth: {args.model} has no depth to choose; only resnet and densenet have")
+    if args.size is not None and source.kind != "unknown":
+        raise CommandError(f"--size: {source.name} has a size of its own; only images in sub-folders are resized")
     if args.model == "mlp":
         return {"widths": [channels * height * width, *(args.hidden or [128, 64]), classes]}
     arguments = {"channels": channels, "classes": classes}

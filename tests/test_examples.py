@@ -1,0 +1,44 @@
+"""The examples run, on small data."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+from files import cifar_file, idx_folder
+
+FOLDER = Path(__file__).parents[1] / "examples"
+
+
+def example(name):
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_mnist_lenet(tmp_path, capsys):
+    module = example("mnist_lenet")
+    folder = idx_folder(tmp_path, [5, 0, 4, 1])
+    parts = module.dl.data.mnist(folder), module.dl.data.mnist(folder, train=False)
+    module.own_loop(*parts)
+    module.with_trainer(*parts)
+    out = capsys.readouterr().out
+    assert "epoch 3: loss" in out and out.count("test accuracy") == 4
+
+
+def test_cifar_resnet(tmp_path, capsys):
+    cifar_file(tmp_path / "train.bin", 30)
+    cifar_file(tmp_path / "test.bin", 10)
+    example("cifar_resnet").main(tmp_path, epochs=1)
+    out = capsys.readouterr().out
+    assert "30 images to train with, 10 to test" in out and "epoch 1: loss" in out and "test accuracy" in out
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_residual_depth(residual):
+    """What the example says it shows."""
+    module = example("residual_depth")
+    module.dl.manual_seed(0)
+    batches = module.DataLoader(module.digits(), 64, shuffle=True, seed=0, drop_last=True)
+    loss = module.train(module.mlp(residual), batches, lr=1e-3, steps=440)
+    assert loss < 0.05 if residual else loss > 0.5
