@@ -4,10 +4,10 @@ How to run::
 
     python benchmarks/peers/memory.py --python-torch venv/bin/python --python-jax venv-jax/bin/python
 
-The same workers as in `race` train `STEPS` steps. "growth" is how far the resident memory rose above what it was before
-the model was made: framework and data are loaded by then, so it counts weights, optimizer state, activations, workspaces,
-and the code that the framework loads or compiles when it is first needed. "peak" counts everything. Each number is the
-least of `RUNS` processes, after one that fills the caches of compilers.
+The same workers as in `race` train `STEPS` steps. "growth" is how far the resident memory rose above what it was
+before the model was made: the framework and the data are there by then, so it counts weights, optimizer state,
+activations and workspaces, but also code that is loaded or compiled when it is first needed (minidl loads Numba then).
+"peak" counts everything. Each number is the least of `RUNS` processes, after one that fills the caches of compilers.
 """
 
 import argparse
