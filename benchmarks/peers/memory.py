@@ -4,14 +4,18 @@ How to run::
 
     python benchmarks/peers/memory.py --python-torch venv/bin/python --python-jax venv-jax/bin/python
 
-The same workers as in `race` train `STEPS` steps. "growth" is how far the resident memory rose above what it was
-before the model was made: framework and data are loaded by then, so it counts weights, optimizer state, activations,
-workspaces, and the code that the framework loads or compiles when it is first needed. "peak" counts everything. Each
-number is the least of `RUNS` processes, after one that fills the caches of compilers.
+The same workers as in `race` train `STEPS` steps. Resident memory, the least of `RUNS` processes, in MB:
+
+- growth: how far it rose above what it was before the model was made. The framework and the data are there by then, so
+  it counts weights, optimizer state, activations and workspaces, but also code that is loaded or compiled when it is
+  first needed (minidl loads Numba then).
+- network: the same where a small MLP was trained before, so that less of it is such code.
+- peak: all of the process, with the framework, without that MLP.
 """
 
 import argparse
 import sys
+from itertools import product
 
 import workloads
 from race import FRAMEWORKS, Worker, WorkerError
@@ -27,15 +31,17 @@ CONFIGS = [
 ]
 
 
-def measure(name, framework, options, python, row):
-    """(growth, peak) in bytes of one fresh process."""
+def measure(config, python, rows):
+    """(growth, peak) in bytes of the last of `rows`, all of them trained in one fresh process."""
+    name, framework, options = config
     worker = Worker(name, framework, options, python)
     try:
         worker.hello()
         if worker.missing:
             raise WorkerError(f"{framework} is missing: {worker.missing}")
-        worker.ask("load", row=row)
-        worker.ask("run", steps=STEPS)
+        for row in rows:
+            worker.ask("load", row=row)
+            worker.ask("run", steps=STEPS)
         memory = worker.ask("memory")
     finally:
         worker.close()
@@ -58,19 +64,22 @@ def main():
     if unknown := set(frameworks) - set(FRAMEWORKS):
         parser.error(f"--frameworks: unknown {', '.join(sorted(unknown))}; there are {', '.join(FRAMEWORKS)}")
 
-    print(f"{'row':14}{'':16}{'growth MB':>12}{'peak MB':>10}")
-    for row in rows:
-        for name, framework, options in CONFIGS:
-            if framework not in frameworks or (options.get("last") and not workloads.ROWS[row].images):
-                continue
-            python = getattr(args, f"python_{framework}")
-            try:
-                results = [measure(name, framework, options, python, row) for _ in range(1 + RUNS)][1:]
-            except WorkerError as error:
-                print(error)
-                continue
-            growth, peak = map(min, zip(*results, strict=True))
-            print(f"{row:14}{name:16}{growth / 1e6:12.1f}{peak / 1e6:10.1f}", flush=True)
+    print(f"{'row':14}{'':16}{'growth':>10}{'network':>10}{'peak':>10}  MB")
+    for row, config in product(rows, CONFIGS):
+        name, framework, options = config
+        if framework not in frameworks or (options.get("last") and not workloads.ROWS[row].images):
+            continue
+        python = getattr(args, f"python_{framework}")
+        try:
+            measure(config, python, [row])  # fills the caches of compilers
+            alone = [measure(config, python, [row]) for _ in range(RUNS)]
+            behind = [measure(config, python, ["tiny_mlp", row]) for _ in range(RUNS)]
+        except WorkerError as error:
+            print(error)
+            continue
+        growth, peak = map(min, zip(*alone, strict=True))
+        network = min(growth for growth, _ in behind)
+        print(f"{row:14}{name:16}{growth / 1e6:10.1f}{network / 1e6:10.1f}{peak / 1e6:10.1f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def start(options):
 
     def batch(x, y):
         x = torch.from_numpy(x)
-        return x.contiguous(memory_format=layout) if options.get("last") else x, torch.from_numpy(y)
+        return x.contiguous(memory_format=layout) if x.ndim == 4 else x, torch.from_numpy(y)
 
     def usual_step(model):
         """The training loop that every PyTorch tutorial has, compiled in no, one or two pieces."""
