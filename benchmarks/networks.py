@@ -1,21 +1,12 @@
 """The networks of the training benchmarks."""
 
-import itertools
 from typing import NamedTuple
 
 import numpy as np
 
 import minidl as dl
 from minidl import functional as F
-from minidl import nn, optim
-
-
-def mlp(*widths):
-    """Linear layers with ReLU between them."""
-    layers = []
-    for inputs, outputs in itertools.pairwise(widths):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
+from minidl import models, nn, optim
 
 
 def deep_bn():
@@ -24,42 +15,10 @@ def deep_bn():
     return nn.Sequential(*layers, nn.Linear(64, 10))
 
 
-def small_cnn():
-    """One convolution, the mean of each channel, two linear layers."""
-    head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), *mlp(32, 64, 10)
-    return nn.Sequential(nn.Conv2d(1, 32, 3), nn.ReLU(), *head)
-
-
-def lenet5():
-    """LeNet-5 with max pooling and ReLU: LeCun et al. (1998)."""
-    first = nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)
-    second = nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2)
-    return nn.Sequential(*first, *second, nn.Flatten(), *mlp(400, 120, 84, 10))
-
-
-class BasicBlock(nn.Module):
-    """Two convolutions and a shortcut: He et al. (2015)."""
-
-    def __init__(self, inputs, outputs, stride=1):
-        super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs)
-        self.conv2, self.bn2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs)
-        self.shortcut = nn.Identity()
-        if stride > 1 or inputs != outputs:
-            projection = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-            self.shortcut = nn.Sequential(projection, nn.BatchNorm2d(outputs))
-
-    def forward(self, x):
-        h = self.bn1(self.conv1(x), activation="relu")
-        return self.bn2(self.conv2(h), activation="relu", residual=self.shortcut(x))
-
-
-def resnet(*blocks):
-    """Blocks between a first convolution and the mean of each channel; a block is (inputs, outputs, stride)."""
-    width = blocks[0][0]
-    first = nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
-    last = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(blocks[-1][1], 10)
-    return nn.Sequential(*first, *itertools.starmap(BasicBlock, blocks), *last)
+def resnet_c64():
+    """One residual block of 64 channels."""
+    first = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU()
+    return nn.Sequential(*first, nn.BasicBlock(64, 64), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
 
 
 class Network(NamedTuple):
@@ -72,15 +31,15 @@ class Network(NamedTuple):
 
 
 NETWORKS = {
-    "tiny_mlp": Network(lambda: mlp(4, 32, 32, 3), (4,), 32, 3),
-    "digits_mlp": Network(lambda: mlp(64, 64, 10), (64,), 32),
-    "mnist_mlp": Network(lambda: mlp(784, 128, 64, 10), (784,), 64),
-    "wide_mlp": Network(lambda: mlp(784, 1024, 1024, 10), (784,), 256),
+    "tiny_mlp": Network(lambda: models.mlp([4, 32, 32, 3]), (4,), 32, 3),
+    "digits_mlp": Network(lambda: models.mlp([64, 64, 10]), (64,), 32),
+    "mnist_mlp": Network(lambda: models.mlp([784, 128, 64, 10]), (784,), 64),
+    "wide_mlp": Network(lambda: models.mlp([784, 1024, 1024, 10]), (784,), 256),
     "deep_bn": Network(deep_bn, (64,), 64),
-    "small_cnn": Network(small_cnn, (1, 28, 28), 32),
-    "lenet5": Network(lenet5, (1, 28, 28), 64),
-    "resnet8": Network(lambda: resnet((16, 16, 1), (16, 32, 2), (32, 64, 2)), (3, 32, 32), 32),
-    "resnet_c64": Network(lambda: resnet((64, 64, 1)), (3, 32, 32), 16),
+    "small_cnn": Network(models.small_cnn, (1, 28, 28), 32),
+    "lenet5": Network(models.lenet5, (1, 28, 28), 64),
+    "resnet8": Network(lambda: models.resnet(8), (3, 32, 32), 32),
+    "resnet_c64": Network(resnet_c64, (3, 32, 32), 16),
 }
 
 
