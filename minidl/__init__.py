@@ -263,7 +263,7 @@ __all__ = [
 
 
 def __getattr__(name):
-    """`minidl.data` and `minidl.train` are imported when first used."""
-    if name in ("data", "train"):
+    """`minidl.data`, `minidl.models` and `minidl.train` are imported when first used."""
+    if name in ("data", "models", "train"):
         return importlib.import_module(f"minidl.{name}")
     raise AttributeError(f"module 'minidl' has no attribute {name!r}")

@@ -138,9 +138,9 @@ def test_bad_arguments_of_class_losses(smoothing):
     with pytest.raises(ValueError, match="cross_entropy: empty batch"):
         loss(np.ones((0, 10)), np.ones(0, int))
     assert loss(np.ones((0, 10)), np.ones(0, int), reduction="sum").item() == 0
-    with pytest.raises(ValueError, match=r"cross_entropy: target: got shape \(3,\), expected \(4,\)"):
+    with pytest.raises(ValueError, match=r"target: got int64 \(3,\), expected class indices \(4,\)"):
         loss(X, np.zeros(3, int))
-    with pytest.raises(ValueError, match=r"cross_entropy: target: got shape \(4,\), expected \(4, 10\)"):
+    with pytest.raises(ValueError, match=r"got float\d+ \(4,\), expected class probabilities \(4, 10\)"):
         loss(X, np.zeros(4))
     with pytest.raises(ValueError, match=r"cross_entropy: input: got shape \(\)"):
         loss(np.array(1.0), np.array(0))

@@ -418,3 +418,24 @@ def test_a_refused_batch_leaves_the_statistics():
     with pytest.raises(ValueError):
         layer(X[:1])
     assert layer.num_batches_tracked.numpy() == 0
+
+
+def test_many_widths_do_not_disturb_a_recording():
+    """What stands in for a missing weight is no recording's own memory."""
+    x = np.random.default_rng(0).standard_normal((3, 5)).astype("float32")
+    step = dl.record(lambda x: F.layer_norm(x, (5,)))
+    wanted = step(x).numpy().copy()
+    for width in range(6, 80):
+        dl.record(lambda x, width=width: F.layer_norm(x, (width,)))(np.ones((2, width), "float32"))
+    np.testing.assert_array_equal(step(x).numpy(), wanted)
+
+
+def test_statistics_read_before_they_move():
+    mean, var = dl.zeros(3), dl.ones(3)
+
+    def step(x):
+        start = float(mean.numpy()[0])
+        return F.batch_norm(x, mean, var, training=True) + start
+
+    with pytest.raises(RuntimeError, match="batch_norm: the step has read the values"):
+        dl.record(step)(np.random.default_rng(0).standard_normal((4, 3)).astype("float32"))

@@ -330,3 +330,12 @@ def test_a_method_is_recorded_for_each_object():
 
 def test_verify_takes_arguments_by_name():
     Scaler(2).scale.verify(x=X, shift=1.0)
+
+
+def test_settings_that_are_tuples():
+    layer = nn.Conv2d(1, 1, 3, padding=1)
+    step = dl.record(lambda x: layer(x))
+    x = np.ones((1, 1, 8, 8), "float32")
+    assert step(x).shape == (1, 1, 8, 8)
+    layer.stride = (2, 2)
+    assert step(x).shape == (1, 1, 4, 4)

@@ -132,6 +132,8 @@ def check_array(path, pixels, inputs):
         raise ValueError(
             f"--input: {path} has shape {pixels.shape}, expected rows of {count} pixels, or images of shape {shape}"
         )
+    if inputs.highest > 1 and pixels.dtype.kind == "f" and 0 < pixels.max() <= 1:
+        raise ValueError(f"--input: {path}: pixels lie between 0 and 1, expected numbers from 0 to {inputs.highest}")
     fine = ((pixels >= 0) & (pixels <= inputs.highest)).reshape(len(pixels), -1).all(axis=1)  # false for NaN too
     if not fine.all():
         row = int(np.flatnonzero(~fine)[0]) + 1

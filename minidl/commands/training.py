@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 import minidl
 from minidl import functional as F
 from minidl import optim, serialize
@@ -53,8 +55,15 @@ def train(args):
     args.lr = args.lr or (recipe.sgd if args.optimizer == "sgd" else recipe.adam)
     try:
         source = find_images(args.data, args.size, args.seed)
+        if not len(source.train) or not len(source.test):
+            raise ValueError(
+                f"{args.data}: got {len(source.train)} images to train with and {len(source.test)} to test"
+            )
         arguments = model_arguments(args, source)
         model = MODELS[args.model](**arguments)
+        with minidl.no_grad():
+            model.eval()(np.zeros((1, *source.train.images.shape[1:]), np.float32))  # images may be too small for it
+        model.train()
     except ValueError as error:
         raise CommandError(error) from error
     mean, std = pixel_statistics(source.train.images)

@@ -30,7 +30,7 @@ class Caller:
     def __init__(self):
         self.path = ".".join(state.scope)
 
-    def call(self, kernel, outputs, inputs, sizes=(), scalars=(), dtype=None):
+    def call(self, kernel, outputs, inputs, sizes=(), scalars=(), dtype=None, scratch=()):
         """Run `kernel` now, and again at every replay.
 
         Parameters
@@ -42,13 +42,16 @@ class Caller:
             The kernel's ``n`` and ``a``.
         dtype : dtype, optional
             Version of the kernel; by default that of the first output.
+        scratch : list of ndarray
+            What it works in, behind the others in the kernel's order.
         """
         outputs = [_array(buffer) for buffer in outputs]
         inputs = [_array(buffer) for buffer in inputs]
         caller, recording = self, state.recording
         if recording is not None:
-            outputs, inputs, caller = recording.hold(outputs), recording.hold(inputs), self.label()
-        call = Call(kernel, outputs, inputs, sizes, scalars, dtype or outputs[0].dtype, caller, state.phase)
+            outputs, inputs, scratch = (recording.hold(arrays) for arrays in (outputs, inputs, scratch))
+            caller = self.label()
+        call = Call(kernel, outputs, inputs, sizes, scalars, dtype or outputs[0].dtype, caller, state.phase, scratch)
         if recording is not None:
             recording.before(call)
         status = call.run()

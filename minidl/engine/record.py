@@ -86,6 +86,15 @@ class Recording(Caller):
         """Note that the calls assume the present value of an attribute."""
         self.guards.setdefault((weakref.ref(owner), attribute), getattr(owner, attribute))
 
+    def changes(self, x, by):
+        """Note that a call changes `x` in place; RuntimeError if the step has read its values, which would then be old."""
+        if x in self.read:
+            raise RuntimeError(
+                f"{by}: the step has read the values of the tensor before; a replay would not read the new ones. "
+                "Read it outside the step"
+            )
+        x.recording = self
+
     def rely_on_leaves(self, tensors):
         """Note which leaves require gradients, and where those lie that the step has not made itself."""
         for tensor in tensors:

@@ -26,6 +26,7 @@ class Call:
         dtype: np.dtype,
         node: object,
         phase: str,
+        scratch: Sequence[np.ndarray] = ...,
     ) -> None: ...
     def run(self) -> int: ...
 

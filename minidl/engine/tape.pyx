@@ -40,19 +40,22 @@ cdef class Call:
         Who makes the call; named in errors and listings.
     phase : str
         ``"forward"``, ``"backward"`` or ``"update"``.
+    scratch : sequence of ndarray
+        Buffers behind the others whose contents mean nothing before or after.
     """
     cdef Instruction instruction
     cdef readonly object kernel, scalars, dtype, node
-    cdef readonly tuple outputs, inputs, sizes
+    cdef readonly tuple outputs, inputs, sizes, scratch
     cdef readonly str phase
 
-    def __cinit__(self, kernel, outputs, inputs, sizes, scalars, dtype, node, str phase):
+    def __cinit__(self, kernel, outputs, inputs, sizes, scalars, dtype, node, str phase, scratch=()):
         self.kernel, self.node, self.phase, self.dtype = kernel, node, phase, dtype
         self.outputs, self.inputs, self.sizes = tuple(outputs), tuple(inputs), tuple(sizes)
+        self.scratch = tuple(scratch)
         self.scalars = scalars if isinstance(scalars, np.ndarray) else np.array(scalars, np.float64)
         cdef size_t address = kernel.address(dtype)
         cdef cnp.ndarray cells = self.scalars
-        cdef Py_ssize_t i, count = len(self.outputs) + len(self.inputs)
+        cdef Py_ssize_t i, count = len(self.outputs) + len(self.inputs) + len(self.scratch)
         self.instruction.run = <kernel_t>address
         self.instruction.a = <double *>cnp.PyArray_DATA(cells)
         # one block for pointers and sizes, so that replay reads one stretch of memory per call
@@ -60,7 +63,7 @@ cdef class Call:
         if self.instruction.p == NULL:
             raise MemoryError
         self.instruction.n = <Py_ssize_t *>(self.instruction.p + count)
-        for i, array in enumerate(self.outputs + self.inputs):
+        for i, array in enumerate(self.outputs + self.inputs + self.scratch):
             self.instruction.p[i] = address_of(array)
         for i, size in enumerate(self.sizes):
             self.instruction.n[i] = size

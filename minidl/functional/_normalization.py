@@ -16,7 +16,7 @@ STATS = 4  # numbers that describe a set: mean, rest, rstd, var; see kernels/nor
 @functools.lru_cache(64)
 def constant(value, size, dtype):
     """The weight or bias of those who have none."""
-    array = memory.empty(size, dtype)
+    array = memory.allocate(size, dtype)  # written by Python, and used by many recordings
     array[...] = value
     return array
 

@@ -11,6 +11,7 @@ from minidl.functional._sweep import Sweep, layout
 from minidl.functional.linear import ACTIVATIONS
 from minidl.functional.shape import reshape
 from minidl.kernels import convolution
+from minidl.kernels.elementwise import fill
 from minidl.kernels.kernel import get_num_threads
 
 
@@ -68,16 +69,25 @@ class _Window(Node):
         """Make what one sweep covers of y."""
         plan = layout(sweep, y.dtype, get_num_threads())
         tables = [plan.taps, plan.sources, plan.places, plan.runs]
-        workspace = memory.empty(plan.workspace, y.dtype)
-        self.call(convolution.correlate, [y], [x, mask, w, bias, *tables, workspace], [*plan.sizes, activation])
+        scratch = [memory.empty(plan.workspace, y.dtype)]
+        self.call(convolution.correlate, [y], [x, mask, w, bias, *tables], [*plan.sizes, activation], scratch=scratch)
 
     def correlate_weight(self, dw, db, larger, smaller, mask=None):
         """Make dw, and db if there is one, from the two sides."""
         plan = layout(self.down(), smaller.dtype, get_num_threads(), split=False)
         tables = [plan.taps, plan.places, plan.runs]
-        workspace = memory.empty(plan.weight_workspace, smaller.dtype)
-        inputs = [larger, smaller, mask, *tables, workspace]
-        self.call(convolution.correlate_weight, [dw, db], inputs, plan.weight_sizes)
+        scratch = [memory.empty(plan.weight_workspace, smaller.dtype)]
+        inputs = [larger, smaller, mask, *tables]
+        self.call(convolution.correlate_weight, [dw, db], inputs, plan.weight_sizes, scratch=scratch)
+
+    def spread(self, y, x, w, bias=None, mask=None):
+        """Make the larger side from the smaller."""
+        sweeps = list(self.up())
+        if len(sweeps) > 1:  # each makes a part: nothing is left to chance in between, nor where no tap reaches
+            self.call(fill, [y], [], [math.prod(y.shape)], [0.0])
+        for sweep in sweeps:
+            if bias is not None or (sweep.rows and sweep.columns):
+                self.correlate(sweep, y, x, w, bias, mask)
 
 
 class Conv(_Window):
@@ -99,8 +109,7 @@ class Conv(_Window):
         dx, dw = self.grad(0), self.grad(1)
         db = self.grad(2) if len(self.inputs) > 2 else None
         if dx is not None:
-            for sweep in self.up():
-                self.correlate(sweep, dx, dy, self.w, mask=self.y)
+            self.spread(dx, dy, self.w, mask=self.y)
         if dw is not None or db is not None:
             dw = memory.empty(self.w.shape, dy.dtype) if dw is None else dw
             self.correlate_weight(dw, db, self.x, dy, self.y)
@@ -116,8 +125,7 @@ class ConvTranspose(_Window):
     def forward(self, x, w, b=None):
         self.measure(x.shape[0], w, self.size, x.shape[2:])
         y = self.new((x.shape[0], self.groups * self.inner, *self.size))
-        for sweep in self.up():
-            self.correlate(sweep, y, x, w, b)
+        self.spread(y, x, w, b)
         self.x, self.w = x.array, w.array
         return y
 

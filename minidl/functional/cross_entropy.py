@@ -122,7 +122,11 @@ def _check(name, input, target, weight, reduction):
     else:
         raise TypeError(f"{name}: target: got dtype {dtype}, expected int64 class indices or probabilities")
     if target.shape != expected:
-        raise ValueError(f"{name}: target: got shape {target.shape}, expected {expected} for input of shape {x.shape}")
+        kind = "class probabilities" if dtype.kind == "f" else "class indices"
+        raise ValueError(
+            f"{name}: target: got {dtype} {target.shape}, expected {kind} {expected} for input of shape {x.shape}"
+            + ("; class indices must be integers" if dtype.kind == "f" else "")
+        )
     classes = x.shape[min(x.ndim - 1, 1)]
     weight = as_constant(name, "weight", weight, x.dtype)
     if weight is not None and weight.shape != (classes,):

@@ -36,16 +36,10 @@ class InPlace(Caller):
         """Make the call, which may write `others` too; the tensor."""
         x, recording = self.tensor, state.recording
         if recording is not None:
-            if x in recording.read:
-                raise RuntimeError(
-                    f"{self.name}: the step has read the values of the tensor before; a replay would not read the new "
-                    "ones. Read it outside the step"
-                )
+            recording.changes(x, self.name)
             recording.rely_on_leaves([x])
             recording.checked.clear()  # the tensor may share memory with a gradient
         self.call(kernel, [x, *others], inputs, [x.array.size, *sizes], scalars)
-        if recording is not None:
-            x.recording = recording
         return x
 
     def check_dtype(self, dtype):

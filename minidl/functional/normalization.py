@@ -205,11 +205,11 @@ def track(node, running_mean, running_var, num_batches_tracked, momentum, sizes)
     """Move the running statistics towards those of the batch, in a call of `node`."""
     moved = [running_mean, running_var, num_batches_tracked]
     if any(tensor is not None for tensor in moved):
-        rate = -1.0 if momentum is None else momentum
-        node.call(K.track, moved, [node.stats], sizes, [rate], dtype=node.stats.dtype)
         for tensor in moved:
             if tensor is not None and state.recording is not None:
-                tensor.recording = state.recording
+                state.recording.changes(tensor, node.name)
+        rate = -1.0 if momentum is None else momentum
+        node.call(K.track, moved, [node.stats], sizes, [rate], dtype=node.stats.dtype)
 
 
 # What the arguments must be

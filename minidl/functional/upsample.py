@@ -45,12 +45,15 @@ class Bilinear(Node):
         self.maps = [*down, *self.taps[-1]]
         height = x.shape[-2] if len(self.taps) == 2 else 1
         self.sizes = [math.prod(outer), len(down[0]), y.shape[-1], height, x.shape[-1]]
-        self.row = memory.empty((math.prod(outer), x.shape[-1]), x.dtype)
-        self.call(K.bilinear, [y, self.row], [x, *self.maps], self.sizes)
+        self.call(K.bilinear, [y], [x, *self.maps], self.sizes, scratch=[self.row(x.dtype)])
         return y
 
     def backward(self, dy):
-        self.call(B.resample.bilinear, [self.grad(), self.row], [dy, *self.maps], self.sizes)
+        self.call(B.resample.bilinear, [self.grad()], [dy, *self.maps], self.sizes, scratch=[self.row(dy.dtype)])
+
+    def row(self, dtype):
+        """Room for one row of x in each plane."""
+        return memory.empty((self.sizes[0], self.sizes[-1]), dtype)
 
 
 @functools.lru_cache(1024)

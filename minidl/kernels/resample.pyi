@@ -3,4 +3,4 @@
 from minidl.kernels.kernel import Kernel
 
 remap: Kernel  # y, x, rows, columns; n: P h w H W low high
-bilinear: Kernel  # y, row, x, top, bottom, down, left, right, across; n: P h w H W
+bilinear: Kernel  # y, x, top, bottom, down, left, right, across, row; n: P h w H W

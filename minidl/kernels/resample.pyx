@@ -67,16 +67,16 @@ cdef int _bilinear(real **p, const Py_ssize_t *n, const double *a) noexcept nogi
     # y[P, h, w] = sum of x[P, H, W] at top and bottom[h], left and right[w], by the weights 1 - down and down[h],
     # 1 - across and across[w]; p: y row x top bottom down left right across, row[P, W] is scratch; n: P h w H W
     cdef Py_ssize_t i, size = n[1] * n[2], plane = n[3] * n[4]
-    cdef const int64_t *top = <int64_t *>p[3]
-    cdef const int64_t *bottom = <int64_t *>p[4]
-    cdef const int64_t *left = <int64_t *>p[6]
-    cdef const int64_t *right = <int64_t *>p[7]
+    cdef const int64_t *top = <int64_t *>p[2]
+    cdef const int64_t *bottom = <int64_t *>p[3]
+    cdef const int64_t *left = <int64_t *>p[5]
+    cdef const int64_t *right = <int64_t *>p[6]
     if n[0] * size < PARALLEL // 2 or threads() == 1:
         for i in range(n[0]):
-            bilinear_plane(p[0] + i * size, p[1] + i * n[4], p[2] + i * plane, top, bottom, p[5], left, right, p[8], n)
+            bilinear_plane(p[0] + i * size, p[8] + i * n[4], p[1] + i * plane, top, bottom, p[4], left, right, p[7], n)
     else:
         for i in prange(n[0], schedule="static", num_threads=threads()):
-            bilinear_plane(p[0] + i * size, p[1] + i * n[4], p[2] + i * plane, top, bottom, p[5], left, right, p[8], n)
+            bilinear_plane(p[0] + i * size, p[8] + i * n[4], p[1] + i * plane, top, bottom, p[4], left, right, p[7], n)
     return OK
 
 

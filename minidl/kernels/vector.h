@@ -32,8 +32,10 @@
 /* Has the optimiser keep a vector in its register: it would rather load it again for every use. */
 #if defined(__SSE2__)
 #define KEEP(x) __asm__ volatile("" : "+v"(x))
+#elif defined(__aarch64__)
+#define KEEP(x) __asm__ volatile("" : "+w"(x))
 #else
-#define KEEP(x) __asm__("" : "+w"(x))
+#define KEEP(x)
 #endif
 
 /* Spelled anew for each REAL. */

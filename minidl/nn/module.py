@@ -11,7 +11,7 @@ from minidl.engine.autograd import zero_gradients
 from minidl.nn.values import convert, float_dtype, load
 from minidl.tensor import Parameter
 
-SETTINGS = (int, float, str, type(None))
+SETTINGS = (int, float, str, tuple, type(None))
 
 
 class Module:

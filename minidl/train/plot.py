@@ -16,16 +16,20 @@ def plot_curves(history, path):
         If Matplotlib is missing.
     """
     from matplotlib.figure import Figure  # pyplot would cost twice the time, and want a display
+    from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for key, label in ((name, "training"), (f"val_{name}", "validation")):
             if key in history.history:
-                axes.plot(history.epoch, history[key], label=label)
+                axes.plot(history.epoch, history[key], ".-", label=label)
         axes.set(xlabel="epoch", ylabel=name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend()
     if history.history.get("loss") and min(history["loss"]) > 0:
         figure.axes[0].set_yscale("log")
+        for set_formatter in (figure.axes[0].yaxis.set_major_formatter, figure.axes[0].yaxis.set_minor_formatter):
+            set_formatter(ScalarFormatter())
     figure.savefig(path, dpi=120)

@@ -86,8 +86,8 @@ def bilinear(p, n, a):
     p: dx sums dy top bottom down left right across, n: P h w H W.
     """
     P, h, w, H, W = n[0], n[1], n[2], n[3], n[4]
-    top, bottom, down = carray(as_int64(p[3]), h), carray(as_int64(p[4]), h), carray(p[5], h)
-    left, across = carray(as_int64(p[6]), w), carray(p[8], w)
-    dx, sums, dy = carray(p[0], (P, H, W)), carray(p[1], (P, W)), carray(p[2], (P, h, w))
+    top, bottom, down = carray(as_int64(p[2]), h), carray(as_int64(p[3]), h), carray(p[4], h)
+    left, across = carray(as_int64(p[5]), w), carray(p[7], w)
+    dx, dy, sums = carray(p[0], (P, H, W)), carray(p[1], (P, h, w)), carray(p[8], (P, W))
     _bilinear(dx, sums, dy, top, bottom, down, left, across)
     return 0

@@ -63,6 +63,7 @@ def _with(layer, weight, scale, shift):
     dtype = layer.weight.dtype
     bias = shift + (0 if layer.bias is None else layer.bias.numpy() * scale)
     fused = copy.deepcopy(layer)
-    fused.weight = Parameter(weight.reshape(layer.weight.shape).astype(dtype))
-    fused.bias = Parameter(bias.astype(dtype))
+    trained = layer.weight.requires_grad
+    fused.weight = Parameter(weight.reshape(layer.weight.shape).astype(dtype), requires_grad=trained)
+    fused.bias = Parameter(bias.astype(dtype), requires_grad=trained)
     return fused
