@@ -111,8 +111,8 @@ def make_parser():
     predict.add_argument(
         "--input",
         metavar="PATH",
-        help="a .csv or .npy file with the pixels of an image per row, in the range of the training data (0 to 255; for "
-        "digits 0 to 16), an idx file, a picture, or a folder of pictures",
+        help="a .csv or .npy file with the pixels of an image per row, in the range of the training data (0 to 255; "
+        "digits: 0 to 16), an idx file, a picture, or a folder of pictures",
     )
 
     command("info", "what minidl runs on")

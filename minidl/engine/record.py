@@ -87,7 +87,7 @@ class Recording(Caller):
         self.guards.setdefault((weakref.ref(owner), attribute), getattr(owner, attribute))
 
     def changes(self, x, by):
-        """Note that a call changes `x` in place; RuntimeError if the step has read its values, which would then be old."""
+        """Note that a call changes `x` in place; RuntimeError if the step has read its values."""
         if x in self.read:
             raise RuntimeError(
                 f"{by}: the step has read the values of the tensor before; a replay would not read the new ones. "
