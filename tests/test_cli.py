@@ -439,6 +439,6 @@ def test_help_tells_defaults_only_where_there_are_some(capsys):
     assert "(default: adam)" in out and "None" not in out and "False" not in out
 
 
-def test_a_bad_number_of_threads_in_the_environment():
-    done = python("-c", "import os; os.environ['MINIDL_NUM_THREADS'] = 'abc'; import minidl")
+def test_a_bad_number_of_threads_in_the_environment(tmp_path):
+    done = python("-c", "import os; os.environ['MINIDL_NUM_THREADS'] = 'abc'; import minidl", cwd=tmp_path)
     assert done.stderr.endswith("MINIDL_NUM_THREADS: got 'abc', expected an integer of at least 1\n")
