@@ -45,9 +45,9 @@ NUMPY = {
 }
 
 
-def recorded(operation, backward):
+def recorded(operation, backward, shape=(256, 256)):
     """A replayable step of one operation, and its input."""
-    x = dl.tensor(np.random.default_rng(0).standard_normal((256, 256)), dtype="float32", requires_grad=True)
+    x = dl.tensor(np.random.default_rng(0).standard_normal(shape), dtype="float32", requires_grad=True)
 
     def step():
         x.grad = None

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-import minidl as dl
 from minidl import functional as F
+
+from .bench_ops import recorded
 
 SHAPE = (8, 16, 32, 32)
 PADS = [(0, 0), (0, 0), (1, 1), (1, 1)]
@@ -29,20 +30,6 @@ NUMPY = {
 }
 
 
-def recorded(operation, backward):
-    """A replayable step of one operation, and its input."""
-    x = dl.tensor(np.random.default_rng(0).standard_normal(SHAPE), dtype="float32", requires_grad=True)
-
-    def step():
-        x.grad = None
-        y = operation(x)
-        if backward:
-            y.backward(np.ones(y.shape, "float32"))
-        return y
-
-    return dl.record(step), x
-
-
 class Operation:
     """One operation, replayed."""
 
@@ -50,7 +37,7 @@ class Operation:
     param_names = ["operation", "passes"]
 
     def setup(self, name, passes):
-        self.step, x = recorded(OPERATIONS[name], passes != "forward")
+        self.step, x = recorded(OPERATIONS[name], passes != "forward", SHAPE)
         y = self.step()
         self.step()
         if name in NUMPY:

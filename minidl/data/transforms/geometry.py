@@ -8,7 +8,21 @@ from minidl.engine.tape import Call
 from minidl.kernels import warp
 
 
-class RandomHorizontalFlip(Transform):
+class _RandomFlip(Transform):
+    """Mirrors each image along `axis` with probability `p`."""
+
+    axis: int
+
+    def __init__(self, p=0.5):
+        self.p = as_probability(self, p)
+
+    def apply(self, rng, images):
+        flipped, result = rng.random(len(images)) < self.p, images.copy()
+        result[flipped] = np.flip(images[flipped], self.axis)
+        return result
+
+
+class RandomHorizontalFlip(_RandomFlip):
     """Mirrors each image left to right with probability `p`.
 
     Parameters
@@ -16,16 +30,10 @@ class RandomHorizontalFlip(Transform):
     p : float
     """
 
-    def __init__(self, p=0.5):
-        self.p = as_probability(self, p)
-
-    def apply(self, rng, images):
-        flipped, result = rng.random(len(images)) < self.p, images.copy()
-        result[flipped] = images[flipped, :, :, ::-1]
-        return result
+    axis = 3
 
 
-class RandomVerticalFlip(Transform):
+class RandomVerticalFlip(_RandomFlip):
     """Mirrors each image top to bottom with probability `p`.
 
     Parameters
@@ -33,13 +41,7 @@ class RandomVerticalFlip(Transform):
     p : float
     """
 
-    def __init__(self, p=0.5):
-        self.p = as_probability(self, p)
-
-    def apply(self, rng, images):
-        flipped, result = rng.random(len(images)) < self.p, images.copy()
-        result[flipped] = images[flipped, :, ::-1]
-        return result
+    axis = 2
 
 
 class RandomCrop(Transform):
