@@ -70,6 +70,7 @@ from minidl.functional.pooling import (
     max_pool2d,
 )
 from minidl.functional.power import pow, reciprocal, rsqrt, sqrt, square
+from minidl.functional.recurrent import gru, lstm, rnn
 from minidl.functional.reduce import logsumexp, mean, norm, prod, std, sum, var
 from minidl.functional.shape import (
     broadcast_to,
@@ -144,6 +145,7 @@ __all__ = [
     "gelu",
     "getitem",
     "group_norm",
+    "gru",
     "gt",
     "hardsigmoid",
     "hardswish",
@@ -169,6 +171,7 @@ __all__ = [
     "logical_or",
     "logsigmoid",
     "logsumexp",
+    "lstm",
     "lt",
     "masked_fill",
     "matmul",
@@ -201,6 +204,7 @@ __all__ = [
     "relu6",
     "repeat",
     "reshape",
+    "rnn",
     "rsqrt",
     "selu",
     "sigmoid",

@@ -28,3 +28,10 @@ cdef void gemm_batched(
     real *c, const real *a, const real *b, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, bint trans_a, bint trans_b,
     bint accumulate, Py_ssize_t batch, Py_ssize_t stride_c, Py_ssize_t stride_a, Py_ssize_t stride_b,
 ) noexcept nogil
+
+
+# c (+)= a b (+ bias) on the calling thread, for a b that the kernel `pack_once` has packed.
+cdef void gemm_packed(
+    real *c, const real *a, const real *packed, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, Py_ssize_t lda,
+    Py_ssize_t ldc, bint accumulate, const real *bias,
+) noexcept nogil

@@ -2,7 +2,8 @@
 
 Exports the kernels ``matmul_nn``, ``matmul_nt``, ``matmul_tn`` (``p = [c, a, b]``,
 ``n = [M, N, K, accumulate, batch, stride_c, stride_a, stride_b]``) and ``linear`` (``p = [y, x, w, bias or NULL]``,
-``n = [M, N, K, activation]``, computing ``y = activation(x w^T + bias)``).
+``n = [M, N, K, activation]``, computing ``y = activation(x w^T + bias)``), and ``pack_once`` (``p = [packed, b]``,
+``n = [N, K, transposed]``) for a matrix that is multiplied many times, which takes `packed_size` elements.
 """
 
 from cython.parallel cimport prange
@@ -198,6 +199,43 @@ cdef void gemm_batched(
                  accumulate or (stride_c == 0 and i > 0), NULL, NONE)
 
 
+cdef void gemm_packed(
+    real *c, const real *a, const real *packed, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, Py_ssize_t lda,
+    Py_ssize_t ldc, bint accumulate, const real *bias,
+) noexcept nogil:
+    cdef Py_ssize_t j = 0, panel = TILE_VECTORS * lanes(a)
+    while j < N:
+        column(c + j, ldc, a, lda, False, NULL, False, packed + j * K, panel, M, min(panel, N - j), K, accumulate,
+               bias + j if bias != NULL else NULL, False)
+        j += panel
+
+
+cdef void add_packed(
+    void *c, const void *a, const void *packed, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, Py_ssize_t itemsize,
+) noexcept nogil:
+    """c[M, N] += a[M, K] b[K, N], all contiguous; for kernels that Numba compiles."""
+    if itemsize == <Py_ssize_t>sizeof(float):
+        gemm_packed(<float *>c, <const float *>a, <const float *>packed, M, N, K, K, N, True, NULL)
+    else:
+        gemm_packed(<double *>c, <const double *>a, <const double *>packed, M, N, K, K, N, True, NULL)
+
+
+cdef int pack_panels(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
+    """p: packed, b; n: N, K, whether b is [N, K] rather than [K, N]."""
+    cdef Py_ssize_t j = 0, N = n[0], K = n[1], panel = TILE_VECTORS * lanes(p[0])
+    while j < N:
+        pack(p[0] + j * K, panel, <const real *>p[1] + j * (K if n[2] else 1), K if n[2] else N, min(panel, N - j), K,
+             n[2])
+        j += panel
+    return 0
+
+
+def packed_size(N, K, itemsize):
+    """Elements of a packed matrix of K rows and N columns."""
+    panel = TILE_VECTORS * VECTOR_BYTES // itemsize
+    return -(-N // panel) * panel * K
+
+
 cdef inline int matmul(real **p, const Py_ssize_t *n, bint trans_a, bint trans_b) noexcept nogil:
     gemm_batched(p[0], <const real *>p[1], <const real *>p[2], n[0], n[1], n[2], trans_a, trans_b, n[3], n[4], n[5],
                  n[6], n[7])
@@ -226,3 +264,5 @@ matmul_nn = Kernel("matmul_nn", {"float32": <size_t>nn[float], "float64": <size_
 matmul_nt = Kernel("matmul_nt", {"float32": <size_t>nt[float], "float64": <size_t>nt[double]})
 matmul_tn = Kernel("matmul_tn", {"float32": <size_t>tn[float], "float64": <size_t>tn[double]})
 linear = Kernel("linear", {"float32": <size_t>affine[float], "float64": <size_t>affine[double]})
+pack_once = Kernel("pack_once", {"float32": <size_t>pack_panels[float], "float64": <size_t>pack_panels[double]})
+add_packed_address = <size_t>&add_packed

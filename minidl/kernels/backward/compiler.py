@@ -52,13 +52,13 @@ body = numba.njit(fastmath=FASTMATH, error_model="numpy", inline="always")
 piece = numba.njit(fastmath=FASTMATH, error_model="numpy", cache=CACHE)  # a long body: compiled once, not at every use
 
 llvmlite.binding.add_symbol("minidl_threads", threads_address)
-_threads = types.ExternalFunction("minidl_threads", types.int32())
+threads = types.ExternalFunction("minidl_threads", types.int32())
 
 
 @body
 def serial(size):
     """Whether loops over `size` elements should do without threads: too few elements, or only one thread allowed."""
-    return size < PARALLEL or _threads() == 1
+    return size < PARALLEL or threads() == 1
 
 
 class NumbaKernel(Kernel):

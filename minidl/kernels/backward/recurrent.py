@@ -1,0 +1,188 @@
+"""Backward passes of the recurrent layers: the whole loop over time, backwards, for one layer and one direction.
+
+`through_time` has ``p = [d, d_share, dh, dc, squares, norms, dy, gates, states, cells, weight, peephole, lengths]``,
+without what the layer does not have, and ``n = [T, B, H, reverse, kind, G, S, peepholes]``, a kind of layer being one
+of the constants below, with G products and S numbers kept per unit and 1 if it has peepholes:
+
+- d[T, B, G H]: gradient of the inputs' share of the gates, zeros behind the end of a sequence.
+- dh[B, H] and dc[B, H]: gradient of the last state, and at the end that of the first.
+- squares[T, B]: the square of |dE/dh_t|; norms[1 + T]: T, then |dE/dh_t| for every t (all in float64).
+- gates, states, cells, lengths: as in the forward kernels; weight: W_hh, packed by `gemm.pack_once` as [G H, H].
+
+Threads split the batch, so none waits for another between steps. The loops over j are short and many because each can
+be vectorised only if it knows few arrays.
+"""
+
+import llvmlite.binding
+from numba import carray, prange, types
+
+from minidl.kernels.backward.compiler import as_double, as_int64, body, kernel, loops, piece, threads
+from minidl.kernels.gemm import add_packed_address
+
+SERIAL = 150000  # multiplications below which another thread costs more than it saves
+BLOCK = 64  # columns that a thread sums at a time
+RNN_TANH, RNN_RELU, LSTM, GRU = range(4)
+
+llvmlite.binding.add_symbol("minidl_add_packed", add_packed_address)
+_add_packed = types.ExternalFunction("minidl_add_packed", types.void(*[types.intp] * 7))
+
+
+@piece
+def _times_slope(d, y, scale, factor):
+    """d = scale factor y (1 - y): through a sigmoid that gave y."""
+    for j in range(d.size):
+        d[j] = scale[j] * factor[j] * (y[j] * (1 - y[j]))
+
+
+@piece
+def _rnn_step(d, dh, h, relu):
+    for j in range(dh.size):
+        if relu:
+            d[j] = dh[j] if h[j] > 0 else 0
+        else:
+            d[j] = dh[j] * (1 - h[j] * h[j])
+    dh[:] = 0
+
+
+@piece
+def _lstm_step(d, dh, dc, gates, c_before, peephole):
+    H = dh.size
+    i, f, g, o, tanh_c = gates[:H], gates[H : 2 * H], gates[2 * H : 3 * H], gates[3 * H : 4 * H], gates[4 * H :]
+    di, df, dg, do = d[:H], d[H : 2 * H], d[2 * H : 3 * H], d[3 * H :]
+    _times_slope(do, o, dh, tanh_c)
+    for j in range(H):
+        dc[j] += dh[j] * o[j] * (1 - tanh_c[j] * tanh_c[j])
+    if peephole.size:
+        for j in range(H):
+            dc[j] += do[j] * peephole[2, j]
+    _times_slope(di, i, dc, g)
+    _times_slope(df, f, dc, c_before)
+    for j in range(H):
+        dg[j] = dc[j] * i[j] * (1 - g[j] * g[j])
+    for j in range(H):
+        dc[j] *= f[j]
+    if peephole.size:
+        for j in range(H):
+            dc[j] += di[j] * peephole[0, j] + df[j] * peephole[1, j]
+    dh[:] = 0
+
+
+@piece
+def _gru_step(d, d_share, dh, gates, before):
+    H = dh.size
+    r, z, share, n = gates[:H], gates[H : 2 * H], gates[2 * H : 3 * H], gates[3 * H :]
+    dr, dz, dn = d[:H], d[H : 2 * H], d[2 * H :]
+    for j in range(H):
+        dn[j] = dh[j] * (1 - z[j]) * (1 - n[j] * n[j])
+    for j in range(H):
+        dz[j] = dh[j] * (before[j] - n[j]) * (z[j] * (1 - z[j]))
+    _times_slope(dr, r, dn, share)
+    d_share[: 2 * H] = d[: 2 * H]
+    d_n = d_share[2 * H :]
+    for j in range(H):
+        d_n[j] = dn[j] * r[j]
+    for j in range(H):
+        dh[j] *= z[j]
+
+
+@piece
+def _scan(kind, low, high, d, d_share, dh, dc, squares, dy, gates, states, cells, weight, peephole, lengths, reverse):
+    """All steps of the sequences low <= b < high."""
+    T, _, H = dy.shape
+    for s in range(T):
+        t = s if reverse else T - 1 - s
+        now, before = (t, t + 1) if reverse else (t + 1, t)
+        rows = 0
+        for b in range(low, high):
+            if t >= lengths[b]:
+                d[t, b] = 0
+                if kind == GRU:
+                    d_share[t, b] = 0
+                squares[t, b] = 0
+                continue
+            rows = b + 1 - low
+            g, more = dh[b], dy[t, b]
+            for j in range(H):
+                g[j] += more[j]
+            square = dh.dtype.type(0)
+            for j in range(H):
+                square += g[j] * g[j]
+            squares[t, b] = square
+            if kind == LSTM:
+                _lstm_step(d[t, b], g, dc[b], gates[t, b], cells[before, b], peephole)
+            elif kind == GRU:
+                _gru_step(d[t, b], d_share[t, b], g, gates[t, b], states[before, b])
+            else:
+                _rnn_step(d[t, b], g, states[now, b], kind == RNN_RELU)
+        if rows:
+            source = d_share[t, low:] if kind == GRU else d[t, low:]
+            _add_packed(dh[low:].ctypes.data, source.ctypes.data, weight.ctypes.data, rows, H, d.shape[2], dh.itemsize)
+
+
+@loops
+def _split(kind, workers, *arrays):
+    B = arrays[2].shape[0]
+    part = (B + workers - 1) // workers
+    for worker in prange(workers):
+        _scan(kind, min(worker * part, B), min((worker + 1) * part, B), *arrays)
+
+
+@piece
+def _sum_norms(norms, squares):
+    norms[0] = squares.shape[0]
+    for t in range(squares.shape[0]):
+        total = 0.0
+        for b in range(squares.shape[1]):
+            total += squares[t, b]
+        norms[1 + t] = total**0.5
+
+
+@kernel
+def through_time(p, n, a):
+    """Gradients of all steps, the last first."""
+    T, B, H, reverse, kind, G, S, peepholes = n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]
+    gates, states, none = (T, B, G * H), (T + 1, B, H), (0, 0, 0)
+    _split(
+        kind,
+        max(1, min(threads(), B, T * B * G * H * H // SERIAL)),
+        carray(p[0], gates),
+        carray(p[1], gates if kind == GRU else none),
+        carray(p[2], (B, H)),
+        carray(p[3], (B if kind == LSTM else 0, H)),
+        carray(as_double(p[4]), (T, B)),
+        carray(p[6], (T, B, H)),
+        carray(p[7], (T, B, S * H)),
+        carray(p[8], states),
+        carray(p[9], states if kind == LSTM else none),
+        carray(p[10], 1),
+        carray(p[11], (3 * peepholes, H)),
+        carray(as_int64(p[12]), B),
+        reverse,
+    )
+    _sum_norms(carray(as_double(p[5]), 1 + T), carray(as_double(p[4]), (T, B)))
+    return 0
+
+
+@loops
+def _peephole(dp, d, cells, reverse):
+    T, B, H = d.shape[0], d.shape[1], dp.shape[1]
+    for part in prange((H + BLOCK - 1) // BLOCK):  # a sum belongs to one thread
+        low, high = part * BLOCK, min((part + 1) * BLOCK, H)
+        dp[:, low:high] = 0
+        for t in range(T):
+            now, before = (t, t + 1) if reverse else (t + 1, t)
+            for b in range(B):
+                for j in range(low, high):
+                    dp[0, j] += d[t, b, j] * cells[before, b, j]
+                for j in range(low, high):
+                    dp[1, j] += d[t, b, H + j] * cells[before, b, j]
+                for j in range(low, high):
+                    dp[2, j] += d[t, b, 3 * H + j] * cells[now, b, j]
+
+
+@kernel
+def peephole(p, n, a):
+    """Gradient of the peepholes of an LSTM; p: dp d cells, n: T B H reverse."""
+    T, B, H = n[0], n[1], n[2]
+    _peephole(carray(p[0], (3, H)), carray(p[1], (T, B, 4 * H)), carray(p[2], (T + 1, B, H)), n[3])
+    return 0
