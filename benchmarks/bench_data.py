@@ -1,11 +1,26 @@
-"""Batches of 64 images: gathered, changed at random, read from files."""
+"""Batches of 64 images or sequences: gathered, changed at random, read from files."""
 
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from minidl.data import DataLoader, ImageDataset, TensorDataset, read_idx
+from minidl.data import (
+    DataLoader,
+    ImageDataset,
+    SequenceDataset,
+    TensorDataset,
+    TextSequences,
+    TextWindows,
+    Vocabulary,
+    adding_problem,
+    copy_memory,
+    read_idx,
+    read_series,
+    sequential_images,
+    temporal_order,
+    windows,
+)
 from minidl.data import transforms as T
 from minidl.data.transforms.geometry import affine
 
@@ -23,6 +38,8 @@ TRANSFORMS = {
     "Cutout": T.Cutout(8),
     "MixUp": T.MixUp(num_classes=10),
 }
+
+TASKS = {task.__name__: task for task in (adding_problem, temporal_order, copy_memory)}
 
 
 def batch(shape):
@@ -111,3 +128,86 @@ class ReadIdx:
 
     def time_read_idx(self):
         read_idx(self.path)
+
+
+def sequence_batches(kind):
+    """What gives 100 batches of 64 sequences."""
+    rng = np.random.default_rng(0)
+    if kind == "text, streams":
+        return TextSequences(rng.integers(0, 65, 64 * 64 * 100 + 1), 64, 64)
+    if kind == "text, windows":
+        return DataLoader(TextWindows(rng.integers(0, 65, 6400 + 64), 64), 64, shuffle=True, seed=0)
+    if kind == "series, windows":
+        return DataLoader(windows(rng.normal(size=(6400 + 24, 8)), 24), 64, shuffle=True, seed=0)
+    if kind == "padded":
+        sequences = [rng.random((length, 4), np.float32) for length in rng.integers(19, 130, 6400)]
+        return DataLoader(SequenceDataset(sequences, np.arange(6400)), 64, shuffle=True, seed=0)
+    images = ImageDataset(rng.integers(0, 256, (6400, 1, 28, 28), np.uint8), np.arange(6400))
+    return DataLoader(sequential_images(images, permute_seed=0), 64, shuffle=True, seed=0)
+
+
+class SequenceEpoch:
+    """100 batches of 64 sequences."""
+
+    params = [["text, streams", "text, windows", "series, windows", "padded", "pixels, permuted"]]
+    param_names = ["sequences"]
+
+    def setup(self, kind):
+        self.batches = sequence_batches(kind)
+        sizes = [batch[0].shape for batch in self.batches]
+        assert len(sizes) == 100 and all(64 in size for size in sizes)
+
+    def time_epoch(self, kind):
+        for _ in self.batches:
+            pass
+
+
+class Synthetic:
+    """1,000 sequences of 200 steps."""
+
+    params = [list(TASKS)]
+    param_names = ["task"]
+
+    def setup(self, name):
+        self.task = TASKS[name]
+        assert len(self.task(1000, 200, 0)) == 1000
+
+    def time_task(self, name):
+        self.task(1000, 200, 0)
+
+
+class Text:
+    """100,000 characters."""
+
+    params = [["characters", "words"]]
+    param_names = ["tokens"]
+
+    def setup(self, kind):
+        letters = np.random.default_rng(0).choice(list("abcdefgh  "), 100_000)
+        self.text = "".join(letters)
+        self.vocabulary = getattr(Vocabulary, kind)(self.text)
+        self.ids = self.vocabulary.encode(self.text)
+        assert self.vocabulary.decode(self.ids).split() == self.text.split()
+
+    def time_encode(self, kind):
+        self.vocabulary.encode(self.text)
+
+    def time_decode(self, kind):
+        self.vocabulary.decode(self.ids)
+
+
+class ReadSeries:
+    """10,000 rows of 13 columns, of which 3 are read."""
+
+    def setup(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name, "table.csv")
+        rows = [f"{i}," + ",".join(["1.5"] * 12) for i in range(10_000)]
+        self.path.write_text("\n".join([",".join("abcdefghijklm"), *rows]))
+        assert read_series(self.path, ["a", "b", "m"]).shape == (10_000, 3)
+
+    def teardown(self):
+        self.folder.cleanup()
+
+    def time_read_series(self):
+        read_series(self.path, ["a", "b", "m"])

@@ -126,7 +126,14 @@ def random_split(dataset, lengths, seed=None):
     -------
     list of Subset
     """
-    size = len(dataset)
+    sizes = split_sizes("random_split", len(dataset), lengths)
+    order = np.random.default_rng(checked_seed("random_split", seed)).permutation(len(dataset))
+    ends = np.cumsum(sizes)
+    return [Subset(dataset, order[end - part : end]) for part, end in zip(sizes, ends, strict=True)]
+
+
+def split_sizes(function, size, lengths):
+    """Sizes of the parts of `size` items, from sizes or fractions as in `random_split`."""
     sizes = list(lengths)
     if sizes and all(0 <= part <= 1 for part in sizes) and math.isclose(sum(sizes), 1):
         sizes = [math.floor(size * fraction) for fraction in sizes]
@@ -134,11 +141,20 @@ def random_split(dataset, lengths, seed=None):
             sizes[i % len(sizes)] += 1
     elif not all(isinstance(part, (int, np.integer)) and part >= 0 for part in sizes) or sum(sizes) != size:
         raise ValueError(
-            f"random_split: lengths: got {list(lengths)}, expected sizes that sum to {size}, or fractions to 1"
+            f"{function}: lengths: got {list(lengths)}, expected sizes that sum to {size}, or fractions to 1"
         )
-    order = np.random.default_rng(checked_seed("random_split", seed)).permutation(size)
-    ends = np.cumsum(sizes)
-    return [Subset(dataset, order[end - part : end]) for part, end in zip(sizes, ends, strict=True)]
+    return sizes
+
+
+def checked_count(function, name, value, least=1):
+    """`value` as an integer of at least `least`."""
+    try:
+        value = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{function}: {name}: got {value!r}, expected an integer") from None
+    if value < least:
+        raise ValueError(f"{function}: {name}: got {value}, expected at least {least}")
+    return value
 
 
 def checked_seed(function, seed):

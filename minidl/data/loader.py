@@ -1,10 +1,8 @@
 """Batches of a data set, in an order that a seed decides."""
 
-import operator
-
 import numpy as np
 
-from minidl.data.dataset import as_tuple, checked_seed, fetch
+from minidl.data.dataset import as_tuple, checked_count, checked_seed, fetch
 from minidl.engine import as_array
 from minidl.tensor import Tensor
 
@@ -39,13 +37,7 @@ class DataLoader:
     """
 
     def __init__(self, dataset, batch_size=1, shuffle=False, *, drop_last=False, seed=None, transform=None):
-        try:
-            batch_size = operator.index(batch_size)
-        except TypeError:
-            raise TypeError(f"DataLoader: batch_size: got {batch_size!r}, expected an integer") from None
-        if batch_size < 1:
-            raise ValueError(f"DataLoader: batch_size: got {batch_size}, expected at least 1")
-        self.dataset, self.batch_size = dataset, batch_size
+        self.dataset, self.batch_size = dataset, checked_count("DataLoader", "batch_size", batch_size)
         self.shuffle, self.drop_last = bool(shuffle), bool(drop_last)
         if transform is not None and not callable(transform):
             raise TypeError(f"DataLoader: transform: got {transform!r}, expected a function transform(rng, *batch)")
