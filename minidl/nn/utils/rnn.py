@@ -27,8 +27,8 @@ def pack_padded_sequence(input, lengths, batch_first=False, enforce_sorted=True)
     ----------
     input : Tensor, shape (T, B, ...), or (B, T, ...) with `batch_first`
     lengths : integers, shape (B,)
-        1 <= length <= T. Python reads them, and a recorded step keeps them: where they are data of the step, which is
-        an error, give the layer the padded input and its ``lengths=``.
+        1 <= length <= T. Python reads them, so a recorded step refuses lengths that are its data: give the layer the
+        padded input and ``lengths=`` instead.
     batch_first : bool
     enforce_sorted : bool
         Whether the lengths must not grow; False sorts the sequences.
