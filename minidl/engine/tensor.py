@@ -105,14 +105,14 @@ class Tensor:
         self.check_readable("numpy()")
         return self.array
 
-    def check_readable(self, what):
-        """RuntimeError if a recording would bake a value that changes from step to step."""
+    def check_readable(self, what, instead="return the tensor from the step and read it outside"):
+        """RuntimeError if a recording would bake a value that changes from step to step; says what to do `instead`."""
         if state.recording is None:
             return
         if self.recording is state.recording or self._requires_grad:
             raise RuntimeError(
                 f"{what} at {user_line()}: the value changes from step to step, and a recorded step would keep "
-                "this one for ever; return the tensor from the step and read it outside"
+                f"this one for ever; {instead}"
             )
         state.recording.read.add(self)
 

@@ -72,6 +72,7 @@ from minidl.functional.pooling import (
 from minidl.functional.power import pow, reciprocal, rsqrt, sqrt, square
 from minidl.functional.recurrent import gru, lstm, rnn
 from minidl.functional.reduce import logsumexp, mean, norm, prod, std, sum, var
+from minidl.functional.sequence import zero_padding
 from minidl.functional.shape import (
     broadcast_to,
     clone,
@@ -237,4 +238,5 @@ __all__ = [
     "var",
     "view",
     "where",
+    "zero_padding",
 ]

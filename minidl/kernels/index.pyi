@@ -5,5 +5,6 @@ take: Kernel
 gather: Kernel
 masked_fill: Kernel
 triangle: Kernel
+zero_padding: Kernel
 linear_index: Kernel
 one_hot: Kernel

@@ -1,4 +1,4 @@
-"""Kernels that move numbers: strided copies, gathers, masks, one-hot rows."""
+"""Kernels that move numbers: strided copies, gathers, masks, padding of sequences, one-hot rows."""
 
 from cython.parallel cimport prange
 from libc.stdint cimport int64_t, uint8_t
@@ -149,7 +149,7 @@ cdef int _one_hot(int64_t **p, const Py_ssize_t *n, const double *a) noexcept no
     return OK
 
 
-# Masks: both are their own backward ------------------------------------------------------------------------------
+# Masks: all are their own backward -------------------------------------------------------------------------------
 
 cdef int _masked_fill(element **p, const Py_ssize_t *n, const double *a) noexcept nogil:
     # y[N] = a0 where mask[N], else x[N]
@@ -178,6 +178,30 @@ cdef int _triangle(element **p, const Py_ssize_t *n, const double *a) noexcept n
     return OK
 
 
+cdef inline void zero_behind(
+    element *y, const element *x, const int64_t *lengths, Py_ssize_t t, Py_ssize_t B, Py_ssize_t F,
+) noexcept nogil:
+    cdef Py_ssize_t b
+    for b in range(B):
+        if t < lengths[b]:
+            memcpy(y + b * F, x + b * F, F * sizeof(element))
+        else:
+            memset(y + b * F, 0, F * sizeof(element))
+
+
+cdef int _zero_padding(element **p, const Py_ssize_t *n, const double *a) noexcept nogil:
+    # y[T, B, F] = x[t, b, f] where t < lengths[b], else 0; n: T B F;
+    # BAD_INDEX, and nothing written, if a length is not from 1 to T
+    cdef Py_ssize_t t, b, T = n[0], B = n[1], F = n[2]
+    cdef int64_t *lengths = <int64_t *>p[2]
+    for b in range(B):
+        if lengths[b] < 1 or lengths[b] > T:
+            return BAD_INDEX
+    for t in prange(T, schedule="static", num_threads=threads(), use_threads_if=T * B * F >= PARALLEL):
+        zero_behind(p[0] + t * B * F, p[1] + t * B * F, lengths, t, B, F)
+    return OK
+
+
 strided_copy = Kernel("strided_copy", {
     "float32": <size_t>_strided_copy[float], "float64": <size_t>_strided_copy[double],
     "int64": <size_t>_strided_copy[int64_t], "bool": <size_t>_strided_copy[uint8_t],
@@ -197,6 +221,10 @@ masked_fill = Kernel("masked_fill", {
 triangle = Kernel("triangle", {
     "float32": <size_t>_triangle[float], "float64": <size_t>_triangle[double],
     "int64": <size_t>_triangle[int64_t], "bool": <size_t>_triangle[uint8_t],
+})
+zero_padding = Kernel("zero_padding", {
+    "float32": <size_t>_zero_padding[float], "float64": <size_t>_zero_padding[double],
+    "int64": <size_t>_zero_padding[int64_t], "bool": <size_t>_zero_padding[uint8_t],
 })
 linear_index = Kernel("linear_index", {"int64": <size_t>_linear_index})
 one_hot = Kernel("one_hot", {"int64": <size_t>_one_hot})

@@ -11,6 +11,7 @@ from ops import (
     pooling,
     reduce,
     resampling,
+    sequence,
     shape,
     softmax,
 )
@@ -26,6 +27,7 @@ FAMILIES = [
     pooling,
     reduce,
     resampling,
+    sequence,
     shape,
     softmax,
 ]

@@ -1,5 +1,6 @@
-"""Tools for the parameters of a model."""
+"""Tools for the parameters of a model, and for sequences of different lengths (`rnn`)."""
 
+from minidl.nn.utils import rnn
 from minidl.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from minidl.nn.utils.vector import parameters_to_vector, vector_to_parameters
 from minidl.stabilize import clip_grad_norm_, clip_grad_value_
@@ -10,5 +11,6 @@ __all__ = [
     "fuse_conv_bn_eval",
     "fuse_linear_bn_eval",
     "parameters_to_vector",
+    "rnn",
     "vector_to_parameters",
 ]
