@@ -1,9 +1,10 @@
-"""The recurrence of a layer in one direction, over inputs that were multiplied for all steps at once: rnn, lstm, gru."""
+"""The recurrence of one layer in one direction, over inputs that were multiplied for all steps before: rnn, lstm, gru."""
 
 import numpy as np
 
 from minidl.engine import Node, as_tensor, memory
 from minidl.functional import _backward as B
+from minidl.functional.sequence import explain_lengths
 from minidl.kernels import gemm
 from minidl.kernels import recurrent as K
 from minidl.kernels.elementwise import copy
@@ -93,6 +94,9 @@ class Recurrence(Node):
         self.weight_gradients(share, d)
         if dx is not None and self.tokens is not None:
             self.call(B.index.take, [dx], [d, self.tokens], [1, self.rows, T * N, width])
+
+    def explain_index(self, call):
+        return explain_lengths(call.inputs[-1], call.sizes[0])
 
     def weight_gradients(self, share, d):
         """Those of what every step has multiplied with."""

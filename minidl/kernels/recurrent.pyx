@@ -19,7 +19,7 @@ from libc.string cimport memcpy, memset
 
 cimport minidl.kernels.vmath as vmath
 from minidl.kernels.gemm cimport gemm_packed
-from minidl.kernels.kernel cimport flush_denormals, real, restore_denormals, threads
+from minidl.kernels.kernel cimport Status, flush_denormals, real, restore_denormals, threads
 
 from minidl.kernels.kernel import Kernel
 
@@ -180,6 +180,10 @@ cdef inline int scan(step_t step, Py_ssize_t G, Py_ssize_t S, real **p, const Py
     cdef:
         Py_ssize_t T = n[0], B = n[1], H = n[2], rows, i
         int workers = <int>min(min(<Py_ssize_t>threads(), B), T * B * G * H * H // SERIAL)
+        const int64_t *lengths = <const int64_t *>p[13]
+    for i in range(B if lengths != NULL else 0):
+        if lengths[i] < 1 or lengths[i] > T:
+            return Status.BAD_INDEX
     if workers <= 1:
         scan_rows(step, G, S, p, n, 0, B)
         return 0

@@ -207,7 +207,7 @@ class _Layers(_Recurrence):
         return packed.repack(output), state
 
     def _room_for_norms(self, suffix, T):
-        """Where the backward pass leaves the norms of its steps; it only ever grows, so that all recordings share it."""
+        """Where the backward pass leaves the norms of its steps; it only grows, so that all recordings share it."""
         if self._norms.get(suffix, memory.zeros(0, np.float64)).size < 1 + T:
             self._norms[suffix] = memory.zeros(1 + 2 * T, np.float64)
             self._revision += 1  # recordings of shorter sequences still write to the old one
@@ -282,7 +282,7 @@ class _Tanh(_Recurrence):
 
 
 class _LSTM(_Recurrence):
-    """i, f, o = sigmoid, g = tanh of W_ih x + b_ih + W_hh h + b_hh, quarter by quarter;  c = f c + i g, h = o tanh(c)."""
+    """i, f, o = sigmoid, g = tanh of the quarters of W_ih x + b_ih + W_hh h + b_hh;  c = f c + i g, h = o tanh(c)."""
 
     gates, states, forget = 4, ("h_0", "c_0"), 1
     peephole = False

@@ -16,7 +16,7 @@ be vectorised only if it knows few arrays.
 import llvmlite.binding
 from numba import carray, prange, types
 
-from minidl.kernels.backward.compiler import as_double, as_int64, body, kernel, loops, piece, threads
+from minidl.kernels.backward.compiler import as_double, as_int64, kernel, loops, piece, threads
 from minidl.kernels.gemm import add_packed_address
 
 SERIAL = 150000  # multiplications below which another thread costs more than it saves
