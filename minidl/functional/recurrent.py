@@ -117,9 +117,32 @@ class Recurrence(Node):
 
 
 class RNN(Recurrence):
-    """h = tanh(x + h W^T);  da = dh (1 - h^2),  dh_before = da W,  dW = sum of da^T h_before."""
+    """h = tanh(x + h W^T);  da = dh (1 - h^2),  dh_before = da W,  dW = sum of da^T h_before.
+
+    Parameters
+    ----------
+    norm_penalty : float64 ndarray of shape (1,), optional
+        As in `rnn`.
+    """
 
     gates, kept = 1, 0
+
+    def __init__(self, tensors, norm_penalty=None, **options):
+        super().__init__(tensors, **options)
+        self.norm_penalty = norm_penalty
+
+    def weight_gradients(self, share, d):
+        super().weight_gradients(share, d)
+        T, N, H = self.sizes
+        if self.norm_penalty is None or not self.inputs[self.names.index("weight")].requires_grad:
+            return
+        rows, later = (T - 1) * N, d[:-1] if self.reverse else d[1:]
+        carried = memory.empty((T - 1, N, H), d.dtype)
+        self.call(gemm.matmul_nn, [carried], [later, self.w], [rows, H, H, 0, 1, 0, 0, 0])
+        sizes = [rows, N, H, self.kind == "RNN_RELU"]
+        self.call(B.recurrent.norm_penalty, [carried], [later, self.states[1:-1]], sizes, self.norm_penalty)
+        self.call(gemm.matmul_tn, [self.wanted("weight")], [later, carried], [H, H, rows, 0, 1, 0, 0, 0])
+
     forward_kernel = K.rnn_tanh
     kind = "RNN_TANH"
 
@@ -173,7 +196,7 @@ def check(node, given):
         raise ValueError(f"{name}: lengths has shape {node.lengths.shape}, expected ({N},)")
 
 
-def rnn(x, weight, h_0=None, activation="tanh", **options):
+def rnn(x, weight, h_0=None, activation="tanh", norm_penalty=None, **options):
     """Simple recurrence h_t = f(x_t + h W^T): Elman (1990). See `lstm` for the parameters that it shares.
 
     Parameters
@@ -181,6 +204,11 @@ def rnn(x, weight, h_0=None, activation="tanh", **options):
     x : Tensor, shape (T, B, H)
     weight : Tensor, shape (H, H)
     activation : {"tanh", "relu"}
+    norm_penalty : float or float64 ndarray of shape (1,), optional
+        Weight of Pascanu et al. (2013)'s penalty on a signal that grows or shrinks on its way back: the sum over the
+        steps, and mean over the batch, of (|dE/da_t+1 times da_t+1/da_t| / |dE/da_t+1| - 1)^2, where a is what goes
+        into the activation. Only the gradient of `weight` sees it, the signal counting as a constant, as in the
+        paper. An array is shared: its value may change between the replays of a recorded step.
 
     Returns
     -------
@@ -189,7 +217,11 @@ def rnn(x, weight, h_0=None, activation="tanh", **options):
     if activation not in ("tanh", "relu"):
         raise ValueError(f"rnn: activation: got {activation!r}, expected 'tanh' or 'relu'")
     node = RNN if activation == "tanh" else ReluRNN
-    return node({"x": x, "weight": weight, "h_0": h_0}, **options).run()
+    if norm_penalty is not None:
+        norm_penalty = np.asarray(norm_penalty, np.float64).reshape(1)
+        if not 0 <= norm_penalty[0] < np.inf:
+            raise ValueError(f"rnn: norm_penalty: got {norm_penalty[0]}, expected a finite number >= 0")
+    return node({"x": x, "weight": weight, "h_0": h_0}, norm_penalty, **options).run()
 
 
 def lstm(x, weight, h_0=None, c_0=None, peephole=None, **options):

@@ -267,6 +267,8 @@ class _Tanh(_Recurrence):
 
     gates = 1
 
+    norm_penalty = None
+
     def _set_nonlinearity(self, nonlinearity):
         if nonlinearity not in ("tanh", "relu"):
             kind = type(self).__name__
@@ -275,7 +277,8 @@ class _Tanh(_Recurrence):
 
     def _recur(self, x, suffix, state, options):
         gates = self._gates(x, suffix, merge=True)
-        return F.rnn(gates, self._weight("weight_hh", suffix), *state, activation=self.nonlinearity, **options)
+        options = {"activation": self.nonlinearity, "norm_penalty": self.norm_penalty, **options}
+        return F.rnn(gates, self._weight("weight_hh", suffix), *state, **options)
 
     def extra_repr(self):
         return super().extra_repr() + (", nonlinearity=relu" if self.nonlinearity == "relu" else "")
@@ -308,6 +311,9 @@ class RNN(_Tanh, _Layers):
     Parameters
     ----------
     nonlinearity : {"tanh", "relu"}
+    norm_penalty : float, optional
+        Weight of a penalty on gradients that grow or shrink on their way back through time: Pascanu et al. (2013).
+        It is added to the gradient of ``weight_hh``, see `functional.rnn`.
     """
 
     def __init__(
@@ -320,9 +326,11 @@ class RNN(_Tanh, _Layers):
         batch_first=False,
         dropout=0.0,
         bidirectional=False,
+        norm_penalty=None,
         dtype="float32",
     ):
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype)
+        self.norm_penalty = norm_penalty
         self._set_nonlinearity(nonlinearity)
 
 

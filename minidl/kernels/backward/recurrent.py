@@ -186,3 +186,31 @@ def peephole(p, n, a):
     T, B, H = n[0], n[1], n[2]
     _peephole(carray(p[0], (3, H)), carray(p[1], (T, B, 4 * H)), carray(p[2], (T + 1, B, H)), n[3])
     return 0
+
+
+@loops
+def _norm_penalty(v, later, states, N, relu, weight):
+    for r in prange(v.shape[0]):
+        H = v.shape[1]
+        signal, carried = 0.0, 0.0
+        for j in range(H):
+            slope = (1 if states[r, j] > 0 else 0) if relu else 1 - states[r, j] * states[r, j]
+            signal += later[r, j] * later[r, j]
+            carried += (v[r, j] * slope) ** 2
+        factor = 0.0
+        if signal > 0 and carried > 0:
+            factor = 2 * weight / N * ((carried / signal) ** 0.5 - 1) / (carried * signal) ** 0.5
+        for j in range(H):
+            slope = (1 if states[r, j] > 0 else 0) if relu else 1 - states[r, j] * states[r, j]
+            v[r, j] *= factor * slope * slope
+
+
+@kernel
+def norm_penalty(p, n, a):
+    """From v = dE/da_t+1 W the matrix whose product with dE/da_t+1 is the gradient of the penalty: in place.
+
+    p: v, dE/da_t+1, h_t; n: rows, B, H, whether h = relu(a); a: weight of the penalty.
+    """
+    rows, shape = n[0], (n[0], n[2])
+    _norm_penalty(carray(p[0], shape), carray(p[1], shape), carray(p[2], shape), n[1], n[3], a[0])
+    return 0
