@@ -1,4 +1,4 @@
-"""The recurrence of one layer in one direction, over inputs that were multiplied for all steps before: rnn, lstm, gru."""
+"""rnn, lstm, gru: the recurrence of one layer in one direction, over inputs already multiplied for all steps."""
 
 import numpy as np
 

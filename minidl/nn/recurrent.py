@@ -23,7 +23,7 @@ class _Recurrence(Module):
     """
 
     gates: int
-    states = ("h_0",)
+    states: tuple[str, ...] = ("h_0",)
     forget: int | None = None  # the gate whose bias starts from 1
 
     def __init__(self, input_size, hidden_size, bias, dtype):
@@ -37,7 +37,7 @@ class _Recurrence(Module):
     def _add_weights(self, suffix, inputs):
         """Parameters of one direction of one layer."""
         rows, H = self.gates * self.hidden_size, self.hidden_size
-        shapes = {"weight_ih": (rows, inputs), "weight_hh": (rows, H)}
+        shapes: dict[str, tuple] = {"weight_ih": (rows, inputs), "weight_hh": (rows, H)}
         if self.bias:
             shapes.update(bias_ih=(rows,), bias_hh=(rows,))
         for name, shape in shapes.items():
@@ -292,7 +292,8 @@ class _LSTM(_Recurrence):
 
     def _recur(self, x, suffix, state, options):
         gates, weight = self._gates(x, suffix, merge=True), self._weight("weight_hh", suffix)
-        return F.lstm(gates, weight, *state, peephole=self._weight("weight_peephole", suffix), **options)
+        options = {"peephole": self._weight("weight_peephole", suffix), **options}
+        return F.lstm(gates, weight, *state, **options)
 
 
 class _GRU(_Recurrence):

@@ -11,10 +11,10 @@ torch = pytest.importorskip("torch")
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("nonlinearity", ["tanh", "relu"])
 def test_norm_penalty(nonlinearity, reverse):
-    T, B, I, H = 6, 3, 4, 5
+    T, B, features, H = 6, 3, 4, 5
     rng = np.random.default_rng(1)
-    x, dy = rng.standard_normal((T, B, I)), rng.standard_normal((T, B, H))
-    layer = nn.RNN(I, H, nonlinearity=nonlinearity, bidirectional=reverse, norm_penalty=0.7, dtype="float64")
+    x, dy = rng.standard_normal((T, B, features)), rng.standard_normal((T, B, H))
+    layer = nn.RNN(features, H, nonlinearity=nonlinearity, bidirectional=reverse, norm_penalty=0.7, dtype="float64")
     with_penalty = weight_gradient(layer, x, dy, reverse)
     layer.norm_penalty = None
     got = with_penalty - weight_gradient(layer, x, dy, reverse)

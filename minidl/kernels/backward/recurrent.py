@@ -214,6 +214,6 @@ def norm_penalty(p, n, a):
 
     p: v, dE/da_t+1, h_t; n: rows, B, H, whether h = relu(a); a: weight of the penalty.
     """
-    rows, shape = n[0], (n[0], n[2])
+    shape = (n[0], n[2])
     _norm_penalty(carray(p[0], shape), carray(p[1], shape), carray(p[2], shape), n[1], n[3], a[0])
     return 0
