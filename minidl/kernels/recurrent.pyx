@@ -26,7 +26,7 @@ from minidl.kernels.kernel import Kernel
 cdef enum:
     SERIAL = 150000  # multiplications below which another thread costs more than it saves
 
-# One step of one sequence: h (and c) from those before; gates holds h W_hh^T + bias when it begins, but for RNNs h does.
+# One step of one sequence: h (and c) from those before; at first gates holds h W_hh^T + bias, but for RNNs h does.
 ctypedef void (*step_t)(
     real *h, real *c, real *gates, const real *x, const real *before, const real *c_before, const real *peephole,
     Py_ssize_t H) noexcept nogil

@@ -24,7 +24,7 @@ BLOCK = 64  # columns that a thread sums at a time
 RNN_TANH, RNN_RELU, LSTM, GRU = range(4)
 
 llvmlite.binding.add_symbol("minidl_add_packed", add_packed_address)
-_add_packed = types.ExternalFunction("minidl_add_packed", types.void(*[types.intp] * 7))
+_add_packed = types.ExternalFunction("minidl_add_packed", types.void(types.intp, *[types.intp] * 6))
 
 
 @piece
