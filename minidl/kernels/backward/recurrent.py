@@ -13,6 +13,8 @@ Threads split the batch, so none waits for another between steps. The loops over
 be vectorised only if it knows few arrays.
 """
 
+from typing import Any
+
 import llvmlite.binding
 from numba import carray, prange, types
 
@@ -24,7 +26,7 @@ BLOCK = 64  # columns that a thread sums at a time
 RNN_TANH, RNN_RELU, LSTM, GRU = range(4)
 
 llvmlite.binding.add_symbol("minidl_add_packed", add_packed_address)
-_add_packed = types.ExternalFunction("minidl_add_packed", types.void(types.intp, *[types.intp] * 6))
+_add_packed: Any = types.ExternalFunction("minidl_add_packed", types.void(types.intp, *[types.intp] * 6))
 
 
 @piece
