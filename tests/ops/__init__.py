@@ -3,6 +3,7 @@
 from ops import (
     activation,
     arithmetic,
+    attention,
     convolution,
     linear,
     loss,
@@ -18,6 +19,7 @@ from ops import (
 FAMILIES = [
     activation,
     arithmetic,
+    attention,
     convolution,
     linear,
     loss,
