@@ -146,6 +146,22 @@ def test_verify_accepts_an_honest_step_and_changes_nothing():
         np.testing.assert_array_equal(parameter.numpy(), values)
 
 
+def test_verify_where_results_are_written_piece_by_piece():
+    x = dl.tensor(np.linspace(-1, 1, 24).reshape(6, 4), requires_grad=True)
+
+    def step(scale):
+        x.grad = None
+        one, other = F.split(x * scale, 3)
+        y = F.cat([F.exp(one), F.tanh(other)], 1)
+        y.backward(np.ones(y.shape))
+        return y
+
+    recorded = dl.record(step)
+    recorded(np.full(x.shape, 2.0))
+    for value in (1.0, 3.0):
+        recorded.verify(np.full(x.shape, value))
+
+
 def test_verify_finds_a_python_number_that_changed():
     network, clip = Network(), [0.1]
 

@@ -21,6 +21,7 @@ from minidl.functional.activation import (
     tanh,
 )
 from minidl.functional.arithmetic import add, div, maximum, minimum, mul, sub
+from minidl.functional.attention import scaled_dot_product_attention
 from minidl.functional.cast import cast
 from minidl.functional.comparison import (
     eq,
@@ -207,6 +208,7 @@ __all__ = [
     "reshape",
     "rnn",
     "rsqrt",
+    "scaled_dot_product_attention",
     "selu",
     "sigmoid",
     "sign",

@@ -34,7 +34,7 @@ class Softmax(Node):
         return y
 
     def backward(self, dy):
-        self.call(B.softmax.softmax, [self.grad()], [dy, self.y], self.sizes)
+        self.call(B.softmax.softmax, [self.grad()], [dy, self.y], self.sizes, [1.0])
 
 
 class Softmin(Softmax):
@@ -46,9 +46,7 @@ class Softmin(Softmax):
         return super().forward(opposite)
 
     def backward(self, dy):
-        dx = self.grad()
-        self.call(B.softmax.softmax, [dx], [dy, self.y], self.sizes)
-        self.call(activation.neg, [dx], [dx], [dx.size])
+        self.call(B.softmax.softmax, [self.grad()], [dy, self.y], self.sizes, [-1.0])
 
 
 class LogSoftmax(Node):

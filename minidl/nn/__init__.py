@@ -24,6 +24,7 @@ from minidl.nn.activation import (
     Softsign,
     Tanh,
 )
+from minidl.nn.attention import MultiheadAttention
 from minidl.nn.blocks import BasicBlock, DenseBlock, DenseLayer, Residual, Transition, ZeroPadShortcut
 from minidl.nn.containers import Identity, ModuleDict, ModuleList, ParameterList, Sequential
 from minidl.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
@@ -128,6 +129,7 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiheadAttention",
     "NLLLoss",
     "PReLU",
     "Parameter",

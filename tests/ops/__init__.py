@@ -3,6 +3,7 @@
 from ops import (
     activation,
     arithmetic,
+    attention,
     convolution,
     linear,
     loss,
@@ -19,6 +20,7 @@ from ops import (
 FAMILIES = [
     activation,
     arithmetic,
+    attention,
     convolution,
     linear,
     loss,

@@ -6,14 +6,14 @@ from minidl.kernels.backward.compiler import body, kernel, loops, serial
 
 
 @body
-def _softmax_at(dx, dy, y, o):
+def _softmax_at(dx, dy, y, scale, o):
     K, inner = y.shape[1:]
     if inner == 1:
         total = y.dtype.type(0)
         for k in range(K):
             total += y[o, k, 0] * dy[o, k, 0]
         for k in range(K):
-            dx[o, k, 0] = y[o, k, 0] * (dy[o, k, 0] - total)
+            dx[o, k, 0] = scale * y[o, k, 0] * (dy[o, k, 0] - total)
     elif K:
         for i in range(inner):
             dx[o, 0, i] = y[o, 0, i] * dy[o, 0, i]
@@ -22,24 +22,25 @@ def _softmax_at(dx, dy, y, o):
                 dx[o, 0, i] += y[o, k, i] * dy[o, k, i]
         for k in range(K - 1, -1, -1):  # the sums stand in the place of class 0, which therefore comes last
             for i in range(inner):
-                dx[o, k, i] = y[o, k, i] * (dy[o, k, i] - dx[o, 0, i])
+                dx[o, k, i] = scale * y[o, k, i] * (dy[o, k, i] - dx[o, 0, i])
 
 
 @loops
-def _softmax(dx, dy, y):
+def _softmax(dx, dy, y, scale):
     if serial(y.size):
         for o in range(y.shape[0]):
-            _softmax_at(dx, dy, y, o)
+            _softmax_at(dx, dy, y, scale, o)
     else:
         for o in prange(y.shape[0]):
-            _softmax_at(dx, dy, y, o)
+            _softmax_at(dx, dy, y, scale, o)
 
 
 @kernel
 def softmax(p, n, a):
-    """dx = y (dy - sum over k of y dy); p: dx dy y, n: outer K inner."""
+    """dx = scale y (dy - sum over k of y dy); p: dx dy y, n: outer K inner, a: scale."""
     shape = (n[0], n[1], n[2])
-    _softmax(carray(p[0], shape), carray(p[1], shape), carray(p[2], shape))
+    dx = carray(p[0], shape)
+    _softmax(dx, carray(p[1], shape), carray(p[2], shape), dx.dtype.type(a[0]))
     return 0
 
 
