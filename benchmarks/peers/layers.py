@@ -1,7 +1,8 @@
 """What the networks of the race are made of, without a framework: sizes, starting weights, FLOPs.
 
-Images are [channels, height, width], square. Every layer has ``output(shape)``, the shape that it makes of one sample;
-those with weights have ``state(rng)``, those that are matrix products ``flops(shape)`` of one sample's forward pass.
+Images are [channels, height, width], square; texts are [time], or [time, size] behind an embedding, but a batch of them
+is [time, batch, ...]. Every layer has ``output(shape)``, the shape that it makes of one sample; those with weights have
+``state(rng)``, and ``flops(shape)`` of the matrix products of one sample's forward pass.
 """
 
 from dataclasses import dataclass
@@ -33,10 +34,10 @@ class Linear:
         return {"weight": weight, "bias": normal(rng, self.outputs, 0.1)}
 
     def output(self, shape):
-        return (self.outputs,)
+        return (*shape[:-1], self.outputs)
 
     def flops(self, shape):
-        return 2 * self.inputs * self.outputs
+        return 2 * int(np.prod(shape)) * self.outputs
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,56 @@ class Block:
         return self.parts()["conv1"].output(shape)
 
 
+@dataclass(frozen=True)
+class Embedding:
+    """A row of the table for each token."""
+
+    tokens: int
+    size: int
+
+    def state(self, rng):
+        return {"weight": normal(rng, (self.tokens, self.size), 1.0)}
+
+    def output(self, shape):
+        return (*shape, self.size)
+
+    def flops(self, shape):
+        return 0  # it copies
+
+
+@dataclass(frozen=True)
+class Recurrent:
+    """An LSTM, a GRU or an RNN with tanh (`kind`), the state zero before the first step; only the output goes on."""
+
+    kind: str
+    inputs: int
+    size: int
+
+    @property
+    def rows(self):
+        """Those of a weight matrix: one set for each gate."""
+        return {"LSTM": 4, "GRU": 3, "RNN": 1}[self.kind] * self.size
+
+    def state(self, rng):
+        return {
+            "weight_ih_l0": normal(rng, (self.rows, self.inputs), np.sqrt(1 / self.inputs)),
+            "weight_hh_l0": normal(rng, (self.rows, self.size), np.sqrt(1 / self.size)),
+            "bias_ih_l0": normal(rng, self.rows, 0.1),
+            "bias_hh_l0": normal(rng, self.rows, 0.1),
+        }
+
+    def output(self, shape):
+        return (*shape[:-1], self.size)
+
+    def flops(self, shape):
+        return 2 * shape[0] * self.rows * (self.inputs + self.size)
+
+
+@dataclass(frozen=True)
+class Steps(_Shaped):
+    """[time, batch, size] as [time * batch, size]: from here on every step is a sample of its own."""
+
+
 def walk(layers, shape):
     """Yield (name, layer, shape of its input) of every layer, those in blocks one by one."""
     for i, layer in enumerate(layers):
@@ -163,6 +214,14 @@ def build(nn, forward, layers):
         def forward(self, x):
             return forward(self, x)
 
+    def recurrent(layer):
+        class Output(getattr(nn, layer.kind)):
+            def forward(self, x):
+                output, _ = super().forward(x)  # a Sequential has no use for the last state
+                return output
+
+        return Output(layer.inputs, layer.size)
+
     def make(layer):
         return makers[type(layer)](layer)
 
@@ -175,5 +234,8 @@ def build(nn, forward, layers):
         MeanPool: lambda a: nn.AdaptiveAvgPool2d(1),
         Flatten: lambda a: nn.Flatten(),
         Block: Residual,
+        Embedding: lambda a: nn.Embedding(a.tokens, a.size),
+        Recurrent: recurrent,
+        Steps: lambda a: nn.Flatten(0, 1),
     }
     return nn.Sequential(*map(make, layers))

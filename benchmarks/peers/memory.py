@@ -18,7 +18,7 @@ import sys
 from itertools import product
 
 import workloads
-from race import FRAMEWORKS, Worker, WorkerError
+from race import FRAMEWORKS, Worker, WorkerError, suits
 
 STEPS, RUNS = 20, 2
 CONFIGS = [
@@ -53,7 +53,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__.partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--rows", default="lenet5,resnet8", help="comma-separated")
+    parser.add_argument("--rows", default="lenet5,resnet8,lstm_h128", help="comma-separated")
     parser.add_argument("--frameworks", default="minidl,torch", help="comma-separated")
     for framework in FRAMEWORKS:
         parser.add_argument(f"--python-{framework}", default=sys.executable, metavar="PATH")
@@ -67,7 +67,7 @@ def main():
     print(f"{'row':14}{'':16}{'growth':>10}{'network':>10}{'peak':>10}  MB")
     for row, config in product(rows, CONFIGS):
         name, framework, options = config
-        if framework not in frameworks or (options.get("last") and not workloads.ROWS[row].images):
+        if framework not in frameworks or not suits(options, workloads.ROWS[row]):
             continue
         python = getattr(args, f"python_{framework}")
         try:

@@ -22,7 +22,9 @@ What it does, per row of `workloads.ROWS`:
 Every step takes its own batch as NumPy arrays; the loss is fetched at the end of each block. PYTHONPATH finds
 a minidl that is not installed. "torch compile-graph" is not what people write: torch.func gradients and a hand-written
 Adam, compiled as one graph, the nearest PyTorch comes to JAX's jit. "torch fused" is the usual loop at its best.
-Rows of images have more configurations: "last" keeps the channels last.
+Some rows have configurations of their own: "last" keeps the channels of images last, "unroll" takes four time steps of
+a recurrent layer in one turn of JAX's loop. PyTorch does not compile such a layer: "compile-forward" and "compile-step"
+run it as it is, "compile-graph" stays at home.
 """
 
 import argparse
@@ -52,11 +54,8 @@ FOREIGN = 0.10  # share of all cores that other programs may use during a round
 PATIENCE = 3  # at most this many times the wanted rounds
 
 
-def configs(threads, images):
-    """All configurations, as (name, framework, options); `threads` lists the thread counts.
-
-    Those of option `last`, only for `images`, keep the channels last.
-    """
+def configs(threads):
+    """All configurations, as (name, framework, options); `threads` lists the thread counts. See `suits`."""
     found = [(f"minidl {n}t", "minidl", {"threads": n}) for n in threads]
     styles = [
         ("loop", "none"),  # PyTorch's default Adam on a CPU is the loop
@@ -66,8 +65,7 @@ def configs(threads, images):
         ("foreach", "step"),
         ("hand", "graph"),
     ]
-    layouts = [False, True] if images else [False]
-    for n, (adam, compiled), last in product(threads, styles, layouts):
+    for n, (adam, compiled), last in product(threads, styles, (False, True)):
         if last and adam in ("loop", "foreach"):
             continue  # slower than fused in any order
         name = f"torch {n}t {adam}" + (f" compile-{compiled}" if compiled != "none" else "") + " last" * last
@@ -79,13 +77,23 @@ def configs(threads, images):
         ("jax 1 core sync", "jax", {"pin": True, "sync": True}),
         ("jax 1 core sync flat", "jax", {"pin": True, "sync": True, "flat": True}),
     ]
-    if images:
-        found += [
-            ("jax last", "jax", {"last": True}),
-            ("jax sync last", "jax", {"sync": True, "last": True}),
-            ("jax 1 core sync last", "jax", {"pin": True, "sync": True, "last": True}),
-        ]
+    found += [
+        (f"{name} {extra}", "jax", {**options, extra: value})
+        for extra, value in (("last", True), ("unroll", 4))
+        for name, options in (
+            ("jax", {}),
+            ("jax sync", {"sync": True}),
+            ("jax 1 core sync", {"pin": True, "sync": True}),
+        )
+    ]
     return found
+
+
+def suits(options, row):
+    """Whether a configuration is meant for `row`; see above."""
+    only_images, only_text = options.get("last"), options.get("unroll")
+    no_text = options.get("compile") == "graph"
+    return not (only_images and not row.images or only_text and not row.text or no_text and row.text)
 
 
 class WorkerError(RuntimeError):
@@ -160,9 +168,9 @@ class Worker:
 def start(args):
     """Start all workers; returns those that are ready. Prints one line for each framework that is not there."""
     workers, ready, said = [], [], set()
-    images = any(workloads.ROWS[name].images for name in args.rows.split(","))
-    for name, framework, options in configs(args.threads, images):
-        if framework in args.frameworks:
+    rows = [workloads.ROWS[name] for name in args.rows.split(",")]
+    for name, framework, options in configs(args.threads):
+        if framework in args.frameworks and any(suits(options, row) for row in rows):
             workers.append(Worker(name, framework, options, getattr(args, f"python_{framework}")))
     for worker in workers:
         try:
@@ -196,7 +204,7 @@ def admit(workers, row):
     want = {"losses": losses, "moved": {name: float(abs(p - first[name]).sum()) for name, p in state.items()}}
     admitted, worst = [], 0.0
     for worker in workers:
-        if worker.options.get("last") and not row.images:
+        if not suits(worker.options, row):
             continue
         try:
             off = deviation(worker.load(row), want, row.free)

@@ -111,6 +111,97 @@ def block(layer, p, x, note):
     return np.maximum(total, 0), back
 
 
+def embedding(layer, p, x, note):
+    """Rows of the table."""
+
+    def back(dy):
+        note["weight"] = np.zeros_like(p["weight"])
+        np.add.at(note["weight"], x, dy)  # nothing goes further: x are tokens
+
+    return p["weight"][x], back
+
+
+def sigmoid(x):
+    """1 / (1 + exp(-x))."""
+    return 1 / (1 + np.exp(-x))
+
+
+def rnn_cell(a, b, h, c):
+    """h = tanh(a + b); see `CELLS`."""
+    new = np.tanh(a + b)
+
+    def back(dh, dc):
+        d = dh * (1 - new**2)
+        return d, d, 0.0, 0.0
+
+    return new, c, back
+
+
+def lstm_cell(a, b, h, c):
+    """c = f c + i g, h = o tanh(c), the gates in the order i, f, g, o."""
+    i, f, g, o = np.split(a + b, 4, axis=-1)
+    i, f, g, o = sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)
+    new = f * c + i * g
+    squashed = np.tanh(new)
+
+    def back(dh, dc):
+        dc = dc + dh * o * (1 - squashed**2)
+        di, df, dg, do = dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g**2), dh * squashed * o * (1 - o)
+        d = np.concatenate([di, df, dg, do], axis=-1)
+        return d, d, 0.0, dc * f
+
+    return o * squashed, new, back
+
+
+def gru_cell(a, b, h, c):
+    """h = (1 - z) n + z h with n = tanh(a_n + r b_n), the gates in the order r, z, n."""
+    (ar, az, an), (br, bz, bn) = np.split(a, 3, axis=-1), np.split(b, 3, axis=-1)
+    r, z = sigmoid(ar + br), sigmoid(az + bz)
+    n = np.tanh(an + r * bn)
+
+    def back(dh, dc):
+        dn, dz = dh * (1 - z) * (1 - n**2), dh * (h - n) * z * (1 - z)
+        dr = dn * bn * r * (1 - r)
+        return np.concatenate([dr, dz, dn], axis=-1), np.concatenate([dr, dz, dn * r], axis=-1), dh * z, 0.0
+
+    return (1 - z) * n + z * h, c, back
+
+
+# One step: a = W_ih x + b_ih, b = W_hh h + b_hh, h and c (only an LSTM uses it) to the new h and c, and a function that
+# takes their gradients to those of a, of b, of h (without what flows through b) and of c.
+CELLS = {"RNN": rnn_cell, "LSTM": lstm_cell, "GRU": gru_cell}
+
+
+def recurrent(layer, p, x, note):
+    """One cell after the other through [time, batch, size]."""
+    h = c = np.zeros((x.shape[1], layer.size))
+    a = x @ p["weight_ih_l0"].T + p["bias_ih_l0"]
+    states, backs = [h], []
+    for a_t in a:
+        h, c, back_t = CELLS[layer.kind](a_t, h @ p["weight_hh_l0"].T + p["bias_hh_l0"], h, c)
+        states.append(h)
+        backs.append(back_t)
+    before, output = np.array(states[:-1]), np.array(states[1:])
+
+    def back(dy):
+        da, db = np.empty_like(a), np.empty_like(a)
+        dh = dc = 0.0
+        for t in reversed(range(len(x))):
+            da[t], db[t], dh, dc = backs[t](dy[t] + dh, dc)
+            dh = dh + db[t] @ p["weight_hh_l0"]
+        for name, d, v in ("ih", da, x), ("hh", db, before):
+            note[f"weight_{name}_l0"] = np.tensordot(d, v, ((0, 1), (0, 1)))
+            note[f"bias_{name}_l0"] = d.sum((0, 1))
+        return da @ p["weight_ih_l0"]
+
+    return output, back
+
+
+def steps(layer, p, x, note):
+    """Time and batch as one axis."""
+    return x.reshape(-1, x.shape[-1]), lambda dy: dy.reshape(x.shape)
+
+
 FUNCTIONS = {
     layers.Linear: linear,
     layers.Conv: conv,
@@ -120,6 +211,9 @@ FUNCTIONS = {
     layers.MeanPool: mean_pool,
     layers.Flatten: flatten,
     layers.Block: block,
+    layers.Embedding: embedding,
+    layers.Recurrent: recurrent,
+    layers.Steps: steps,
 }
 
 
@@ -173,7 +267,7 @@ def train(row, steps):
     for t in range(1, steps + 1):
         x, labels = data[(t - 1) % N_BATCHES]
         note = {}
-        logits, back = chain(named, state, x.astype(np.float64), note)
+        logits, back = chain(named, state, x if row.text else x.astype(np.float64), note)
         loss, dy = cross_entropy(logits, labels)
         back(dy)
         losses.append(loss)

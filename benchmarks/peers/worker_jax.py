@@ -1,7 +1,7 @@
 """JAX's worker: the whole step under one jit, buffers donated.
 
 Options: pin (to one core), sync (no asynchronous dispatch), flat (all parameters in one vector: fewer buffers to pass),
-last (images with the channels last).
+last (images with the channels last), unroll (as many steps of a recurrent layer in one turn of its loop).
 """
 
 import os
@@ -61,6 +61,34 @@ def start(options):
         h = apply("norm2", apply("conv2", h))
         return jax.nn.relu(h + (apply("shortcut.1", apply("shortcut.0", x)) if layer.projects else x))
 
+    def rnn_cell(a, b, h, c):
+        return jnp.tanh(a + b), c
+
+    def lstm_cell(a, b, h, c):
+        i, f, g, o = jnp.split(a + b, 4, axis=-1)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        return jax.nn.sigmoid(o) * jnp.tanh(c), c
+
+    def gru_cell(a, b, h, c):
+        (ar, az, an), (br, bz, bn) = jnp.split(a, 3, axis=-1), jnp.split(b, 3, axis=-1)
+        r, z = jax.nn.sigmoid(ar + br), jax.nn.sigmoid(az + bz)
+        return (1 - z) * jnp.tanh(an + r * bn) + z * h, c
+
+    cells = {"RNN": rnn_cell, "LSTM": lstm_cell, "GRU": gru_cell}
+
+    def recurrent(layer, p, x):
+        weight, bias, cell = p("weight_hh_l0"), p("bias_hh_l0"), cells[layer.kind]
+
+        def step(state, a):
+            state = cell(a, state[0] @ weight.T + bias, *state)
+            return state, state[0]
+
+        zero = jnp.zeros((x.shape[1], layer.size))
+        inputs = x @ p("weight_ih_l0").T + p("bias_ih_l0")  # of all steps at once
+        # A backward loop by hand, with one product for the gradient of all steps' weights, is no faster.
+        _, output = jax.lax.scan(step, (zero, zero), inputs, unroll=options.get("unroll", 1))
+        return output
+
     functions = {
         layers.Linear: lambda layer, p, x: x @ p("weight").T + p("bias"),
         layers.Conv: conv,
@@ -70,6 +98,9 @@ def start(options):
         layers.MeanPool: lambda layer, p, x: x.mean(space, keepdims=True),
         layers.Flatten: flatten,
         layers.Block: block,
+        layers.Embedding: lambda layer, p, x: p("weight")[x],  # faster than a product with one-hot rows
+        layers.Recurrent: recurrent,
+        layers.Steps: lambda layer, p, x: x.reshape(-1, x.shape[-1]),
     }
 
     def forward(row, params, running, x):

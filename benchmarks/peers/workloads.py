@@ -4,7 +4,7 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from layers import Block, Conv, Flatten, Linear, MaxPool, MeanPool, Norm, ReLU, walk
+from layers import Block, Conv, Embedding, Flatten, Linear, MaxPool, MeanPool, Norm, Recurrent, ReLU, Steps, walk
 
 SEED = 20
 N_BATCHES = 8  # prepared batches that the steps cycle over
@@ -34,8 +34,16 @@ class Workload:
         return len(self.shape) == 3
 
     @property
+    def text(self):
+        """Whether a sample is a text, whose next tokens are to be told."""
+        return isinstance(self.layers[0], Embedding)
+
+    @property
     def flops(self):
-        """Matrix-product FLOPs of one step: forward, dW, and dx except for the first layer."""
+        """Matrix-product FLOPs of one step: forward, dW, and dx except for the first layer.
+
+        An embedding as the first layer has none, so that all others count three times.
+        """
         products = [layer.flops(shape) for _, layer, shape in walk(self.layers, self.shape) if hasattr(layer, "flops")]
         return self.batch * (3 * sum(products) - products[0])
 
@@ -64,6 +72,11 @@ def resnet(*blocks):
     return (*first, *blocks, MeanPool(), Flatten(), Linear(blocks[-1].outputs, 10))
 
 
+def language(kind, size, tokens=65):
+    """A recurrent network that tells the next token at every step; Shakespeare's plays have 65 characters."""
+    return Embedding(tokens, size), Recurrent(kind, size, size), Steps(), Linear(size, tokens)
+
+
 DEEP_BN = (Linear(64, 64), Norm(64, 0), ReLU()) * 30 + (Linear(64, 10),)
 SEED_CNN = (Conv(1, 32, 3), ReLU(), MeanPool(), Flatten(), *mlp(32, 64, 10))
 LENET5 = (
@@ -88,6 +101,10 @@ ROWS = {
         # One bias of 32 with a gradient near 0 is enough for 2e-3.
         Workload("resnet8", RESNET8, (3, 32, 32), 32, 1.8, check=5, rtol=1e-2),
         Workload("resnet_c64", resnet(Block(64, 64)), (3, 32, 32), 16, 1.0, check=5, rtol=1e-2),
+        Workload("lstm_h32", language("LSTM", 32), (32,), 16, 4.0),
+        Workload("lstm_h128", language("LSTM", 128), (64,), 32, 1.3),
+        Workload("rnn_h128", language("RNN", 128), (64,), 32, 2.0),
+        Workload("gru_h128", language("GRU", 128), (64,), 32, 2.0),
     )
 }
 
@@ -116,8 +133,20 @@ def is_running(name):
 
 
 def batches(row):
-    """`N_BATCHES` pairs of inputs (float32 [batch, *shape], normal) and labels (int64 [batch], uniform)."""
+    """`N_BATCHES` pairs of inputs (float32 [batch, *shape], normal) and labels (int64 [batch], uniform).
+
+    Texts are int64 [time, batch], and their labels [time * batch] are the tokens that follow. Each token has only four
+    successors, so there is something to learn.
+    """
     rng = np.random.default_rng(SEED + 1)
+    if row.text:
+        (time,) = row.shape
+        successors = rng.integers(row.classes, size=(row.classes, 4))
+        tokens = np.empty((N_BATCHES, time + 1, row.batch), np.int64)
+        tokens[:, 0] = rng.integers(row.classes, size=(N_BATCHES, row.batch))
+        for t in range(time):
+            tokens[:, t + 1] = successors[tokens[:, t], rng.integers(4, size=(N_BATCHES, row.batch))]
+        return [(text[:-1], text[1:].ravel()) for text in tokens]
     return [
         (
             rng.standard_normal((row.batch, *row.shape)).astype(np.float32),
