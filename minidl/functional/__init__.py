@@ -41,6 +41,8 @@ from minidl.functional.convolution import conv1d, conv2d, conv_transpose1d, conv
 from minidl.functional.cross_entropy import cross_entropy, nll_loss
 from minidl.functional.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_dropout
 from minidl.functional.elementary import abs, clamp, cos, erf, exp, expm1, log, log1p, neg, sign, sin
+from minidl.functional.embedding import embedding
+from minidl.functional.embedding_bag import embedding_bag
 from minidl.functional.extremes import all, amax, amin, any, argmax, argmin, max, min
 from minidl.functional.index import gather, getitem, index_select, take_along_dim
 from minidl.functional.join import cat, chunk, narrow, split, stack, unbind
@@ -132,6 +134,8 @@ __all__ = [
     "dropout2d",
     "dropout3d",
     "elu",
+    "embedding",
+    "embedding_bag",
     "eq",
     "erf",
     "exp",

@@ -18,6 +18,7 @@ class _Lazy:
 activation = _Lazy("minidl.kernels.backward.activation")
 convolution = _Lazy("minidl.kernels.backward.convolution")
 elementwise = _Lazy("minidl.kernels.backward.elementwise")
+embedding = _Lazy("minidl.kernels.backward.embedding")
 index = _Lazy("minidl.kernels.backward.index")
 loss = _Lazy("minidl.kernels.backward.loss")
 normalization = _Lazy("minidl.kernels.backward.normalization")

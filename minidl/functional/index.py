@@ -26,6 +26,7 @@ class Indexed(Node):
 
     first = 0  # dimension of the input that the first index counts
     negative = False  # whether -1 is the last element
+    words = "index", "the size of its dimension"  # what users call the index and its limit
 
     def linear_index(self, x, indices):
         """Positions in the dimensions that the indices count, taken as one."""
@@ -43,8 +44,10 @@ class Indexed(Node):
             wrong = np.argwhere((index < low) | (index >= size))
             if len(wrong):
                 at = tuple(wrong[0].tolist())
-                which = f"index {d}" if count > 1 else "index"
-                return f"{which}{list(at)} is {index[at]}, expected {low} <= index < {size} (the size of its dimension)"
+                name, limit = self.words
+                which = f"{name} {d}" if count > 1 else name
+                where = list(at) if at else ""
+                return f"{which}{where} is {index[at]}, expected {low} <= {name} < {size} ({limit})"
         return super().explain_index(call)
 
 
@@ -245,9 +248,9 @@ def _positions(mask, shape):
     return [as_tensor(positions) for positions in mask.array.nonzero()]
 
 
-def as_index(name, index):
+def as_index(name, index, argument="index"):
     """An int64 tensor; TypeError for anything else."""
     index = as_tensor(index)
     if index.dtype != np.int64:
-        raise TypeError(f"{name}: index is {index.dtype}, expected int64")
+        raise TypeError(f"{name}: {argument} is {index.dtype}, expected int64")
     return index

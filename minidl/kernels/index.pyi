@@ -2,6 +2,7 @@ from minidl.kernels.kernel import Kernel
 
 strided_copy: Kernel
 take: Kernel
+put: Kernel
 gather: Kernel
 masked_fill: Kernel
 triangle: Kernel

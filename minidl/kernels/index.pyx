@@ -105,14 +105,24 @@ cdef inline void take_row(
 cdef int _take(element **p, const Py_ssize_t *n, const double *a) noexcept nogil:
     # y[o, b, i] = x[o, index[b], i], x is [outer, P, inner], y [outer, B, inner]; n: outer P B inner;
     # the index has been checked. Threads share the rows, or the index where there is one row.
-    cdef Py_ssize_t i, outer = n[0], P = n[1], B = n[2], inner = n[3], N = outer * B * inner
+    cdef Py_ssize_t i, outer = n[0], P = n[1], B = n[2], inner = n[3]
+    cdef Py_ssize_t work = outer * B * (1 + inner // 16)  # a row is found, then copied in vectors
     cdef Py_ssize_t parts = 1 if outer > 1 else min(B, <Py_ssize_t>PARTS)
     cdef Py_ssize_t low, high
     cdef int64_t *index = <int64_t *>p[2]
-    for i in prange(outer * parts, schedule="static", num_threads=threads(), use_threads_if=N >= PARALLEL):
+    for i in prange(outer * parts, schedule="static", num_threads=threads(), use_threads_if=work >= PARALLEL):
         low = B * (i % parts) // parts
         high = B * (i % parts + 1) // parts
         take_row(p[0] + (i // parts * B + low) * inner, p[1] + i // parts * P * inner, index + low, high - low, inner)
+    return OK
+
+
+cdef int _put(element **p, const Py_ssize_t *n, const double *a) noexcept nogil:
+    # y[index[b], i] = x[b, i], x is [B, inner]; n: size of y, B inner; the index has been checked
+    cdef Py_ssize_t i, inner = n[2]
+    cdef int64_t *index = <int64_t *>p[2]
+    for i in range(n[1]):
+        memcpy(p[0] + index[i] * inner, p[1] + i * inner, inner * sizeof(element))
     return OK
 
 
@@ -209,6 +219,10 @@ strided_copy = Kernel("strided_copy", {
 take = Kernel("take", {
     "float32": <size_t>_take[float], "float64": <size_t>_take[double],
     "int64": <size_t>_take[int64_t], "bool": <size_t>_take[uint8_t],
+})
+put = Kernel("put", {
+    "float32": <size_t>_put[float], "float64": <size_t>_put[double],
+    "int64": <size_t>_put[int64_t], "bool": <size_t>_put[uint8_t],
 })
 gather = Kernel("gather", {
     "float32": <size_t>_gather[float], "float64": <size_t>_gather[double],

@@ -28,6 +28,7 @@ from minidl.nn.blocks import BasicBlock, DenseBlock, DenseLayer, Residual, Trans
 from minidl.nn.containers import Identity, ModuleDict, ModuleList, ParameterList, Sequential
 from minidl.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from minidl.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d
+from minidl.nn.embedding import Embedding, EmbeddingBag
 from minidl.nn.linear import Flatten, Linear, Unflatten
 from minidl.nn.loss import (
     BCELoss,
@@ -102,6 +103,8 @@ __all__ = [
     "Dropout",
     "Dropout1d",
     "Dropout2d",
+    "Embedding",
+    "EmbeddingBag",
     "Flatten",
     "Fold",
     "GRUCell",

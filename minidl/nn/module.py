@@ -62,7 +62,7 @@ class Module:
         error.layer = ".".join(self._path)
         name = type(self).__name__
         what = name if next(self.children(), None) else repr(self)
-        text = error.args[0].removeprefix(f"{name.lower()}: ")
+        text = error.args[0].removeprefix(f"{'.'.join(state.scope)}: ").removeprefix(f"{name.lower()}: ")
         error.args = (": ".join(filter(None, (error.layer, what, text))),)
 
     # attributes

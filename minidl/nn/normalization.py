@@ -7,7 +7,7 @@ from minidl.engine import as_tensor, memory
 from minidl.functional.normalization import check_eps, check_momentum, shape_of
 from minidl.nn import init
 from minidl.nn.module import Module
-from minidl.nn.values import float_dtype
+from minidl.nn.values import count, float_dtype
 from minidl.tensor import Parameter, Tensor
 
 
@@ -280,10 +280,3 @@ class GroupNorm(_Affine):
     def extra_repr(self):
         groups = f"{self.num_groups}, {self.num_channels}, eps={self.eps}"
         return f"{groups}, affine={self.affine}, bias={self.bias is not None}"
-
-
-def count(name, argument, value):
-    """`value` as an int; ValueError if it is none, or negative."""
-    if not isinstance(value, (int, np.integer)) or value < 0:
-        raise ValueError(f"{name}: {argument}: got {value!r}, expected an integer >= 0")
-    return int(value)

@@ -45,6 +45,13 @@ def load(owner, entries, state_dict, strict):
     return IncompatibleKeys(missing, unexpected)
 
 
+def count(name, argument, value):
+    """`value` as an int; ValueError if it is none, or negative."""
+    if not isinstance(value, (int, np.integer)) or value < 0:
+        raise ValueError(f"{name}: {argument}: got {value!r}, expected an integer >= 0")
+    return int(value)
+
+
 def float_dtype(function, dtype):
     """`dtype` as a NumPy dtype; TypeError if it is not float32 or float64."""
     dtype = np.dtype(dtype)

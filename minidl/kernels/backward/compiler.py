@@ -61,6 +61,15 @@ def serial(size):
     return size < PARALLEL or threads() == 1
 
 
+@body
+def shares():
+    """Number of parts in which threads share out rows: a power of two, row r belongs to part r & (shares - 1)."""
+    parts = 1
+    while parts < _threads() and parts < 16:  # type: ignore[operator]
+        parts *= 2
+    return parts
+
+
 class NumbaKernel(Kernel):
     """A kernel that is compiled for a dtype when a node first asks for its address."""
 

@@ -5,10 +5,11 @@ Threads split the gradient that is written, never a sum, so the order of every s
 
 from numba import carray, prange
 
-from minidl.kernels.backward.compiler import as_int64, body, kernel, loops, serial
+from minidl.kernels.backward.compiler import as_int64, body, kernel, loops, serial, shares
 
 BLOCK = 64  # sums computed together: a few vectors wide, so that rows are read in whole cache lines
-PARTS = 16  # that the rows of one gradient are cut into, whatever the number of threads
+PARTS = 16  # gradients side by side from which on threads share these out, not the rows of each
+NARROW = 8  # elements of a row that are added in less time than it takes to see whose row it is
 
 
 @body
@@ -78,33 +79,38 @@ def expand(p, n, a):
 
 
 @body
-def _add_rows(dx, dy, index, low, high):
-    dx[low:high] = 0
-    if dx.shape[1] == 1:  # a slice per element would cost more than the sum
+def _add_rows(dx, dy, index, part, parts):
+    """The sums for those rows that belong to `part`."""
+    P, inner = dx.shape
+    for q in range(part, P, parts):
+        for i in range(inner):
+            dx[q, i] = 0
+    if inner == 1:  # a loop per element would cost more than the sum
         for b in range(index.size):
-            if low <= index[b] < high:
+            if index[b] & (parts - 1) == part:
                 dx[index[b], 0] += dy[b, 0]
         return
     for b in range(index.size):
-        if low <= index[b] < high:
-            total, row = dx[index[b]], dy[b]
-            for i in range(row.size):
-                total[i] += row[i]
+        q = index[b]
+        if q & (parts - 1) == part:
+            for i in range(inner):
+                dx[q, i] += dy[b, i]
 
 
 @loops
 def _take(dx, dy, index):
-    outer, P, _ = dx.shape
-    if serial(dx.size + dy.size):
+    outer, _, inner = dx.shape
+    size = 4 * outer * index.size + (dx.size + dy.size) // 16  # a row is found, then added in vectors
+    if serial(size) or outer < PARTS and inner < NARROW:
         for o in range(outer):
-            _add_rows(dx[o], dy[o], index, 0, P)
+            _add_rows(dx[o], dy[o], index, 0, 1)
     elif outer >= PARTS:
         for o in prange(outer):
-            _add_rows(dx[o], dy[o], index, 0, P)
+            _add_rows(dx[o], dy[o], index, 0, 1)
     else:
-        for unit in prange(outer * PARTS):
-            o, part = unit // PARTS, unit % PARTS
-            _add_rows(dx[o], dy[o], index, P * part // PARTS, P * (part + 1) // PARTS)
+        parts = shares()
+        for unit in prange(outer * parts):
+            _add_rows(dx[unit // parts], dy[unit // parts], index, unit % parts, parts)
 
 
 @kernel
