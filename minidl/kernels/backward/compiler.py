@@ -21,6 +21,7 @@ They must stay two: Numba silently writes nothing where ``carray`` and ``prange`
 import sys
 import threading
 import time
+from typing import Any
 
 import llvmlite.binding
 import numba
@@ -52,7 +53,7 @@ body = numba.njit(fastmath=FASTMATH, error_model="numpy", inline="always")
 piece = numba.njit(fastmath=FASTMATH, error_model="numpy", cache=CACHE)  # a long body: compiled once, not at every use
 
 llvmlite.binding.add_symbol("minidl_threads", threads_address)
-threads = types.ExternalFunction("minidl_threads", types.int32())
+threads: Any = types.ExternalFunction("minidl_threads", types.int32())
 
 
 @body
@@ -65,7 +66,7 @@ def serial(size):
 def shares():
     """Number of parts in which threads share out rows: a power of two, row r belongs to part r & (shares - 1)."""
     parts = 1
-    while parts < _threads() and parts < 16:  # type: ignore[operator]
+    while parts < threads() and parts < 16:
         parts *= 2
     return parts
 
