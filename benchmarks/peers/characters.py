@@ -41,9 +41,13 @@ def batches(ids):
 
 
 def initial(shapes):
-    """Uniform weights within 1 / sqrt(fan-in), the same in every framework."""
+    """Weights as PyTorch draws them, the same in every framework: N(0, 1) for the embedding, the rest uniform."""
     rng = np.random.default_rng(0)
-    return {name: (rng.uniform(-1, 1, shape) / np.sqrt(shape[-1])).astype("f4") for name, shape in shapes.items()}
+
+    def draw(name, shape):
+        return rng.standard_normal(shape) if name == "embedding.weight" else rng.uniform(-1, 1, shape) / HIDDEN**0.5
+
+    return {name: draw(name, shape).astype("f4") for name, shape in shapes.items()}
 
 
 def minidl_side(characters):

@@ -17,9 +17,9 @@ CLIP = 1.0  # largest norm of the gradients
 STEPS = 2000  # about as many are made where --epochs does not say otherwise
 
 RECIPES = {
-    "lstm": Recipe(None, 64, "onecycle", 0.004, 1.0),
-    "gru": Recipe(None, 64, "onecycle", 0.004, 1.0),
-    "rnn": Recipe(None, 64, "onecycle", 0.002, 0.1),
+    "lstm": Recipe(None, 64, "onecycle", 0.004, 2.0),
+    "gru": Recipe(None, 64, "onecycle", 0.004, 2.0),
+    "rnn": Recipe(None, 64, "onecycle", 0.003, 0.3),
 }
 
 
