@@ -28,14 +28,27 @@ def integer(low, high=None):
     return parse
 
 
+def number(text):
+    """The number in a text; NaN if there is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def positive(text):
     """Argument type: a finite number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = number(text)
     if not (math.isfinite(value) and value > 0):
         raise argparse.ArgumentTypeError(f"got {text!r}, expected a number above 0")
+    return value
+
+
+def not_negative(text):
+    """Argument type: a finite number, 0 or above."""
+    value = number(text)
+    if not (math.isfinite(value) and value >= 0):
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a number of at least 0")
     return value
 
 
@@ -49,10 +62,7 @@ def layer_sizes(text):
 
 def fraction(text):
     """Argument type: a number from 0 to 1, without 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = number(text)
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError(f"got {text!r}, expected a number from 0 to 1, without 1")
     return value
@@ -76,24 +86,32 @@ def make_parser():
         sub.add_argument("--threads", type=integer(1, 1024), default=minidl.get_num_threads(), help="threads to use")
         return sub
 
-    train = command(
-        "train", "train a network: on the handwritten digits that come with minidl, or on a folder of images"
+    train = command("train", "train a network: on images, by default handwritten digits, or on the text in a file")
+    train.add_argument("--task", choices=["images", "chars"], default="images", help="what the network reads")
+    image_models, text_models = ["mlp", "small_cnn", "lenet5", "resnet", "densenet"], ["lstm", "gru", "rnn"]
+    train.add_argument(
+        "--model", choices=image_models + text_models, help="kind of network; by default mlp, for characters lstm"
     )
-    models = ["mlp", "small_cnn", "lenet5", "resnet", "densenet"]
-    train.add_argument("--model", choices=models, default="mlp", help="kind of network")
     train.add_argument(
         "--data",
-        metavar="FOLDER",
-        default="digits",
-        help="digits, or a folder: MNIST's idx files, CIFAR's .bin files, or a sub-folder of images per class",
+        metavar="PATH",
+        help="a folder: MNIST's idx files, CIFAR's .bin files, or a sub-folder of images per class; by default digits, "
+        "which come with minidl; for characters a text file",
     )
-    train.add_argument("--size", type=integer(1, 4096), metavar="N", help="resize images in sub-folders to N x N")
-    train.add_argument("--hidden", type=layer_sizes, metavar="N,N", help="hidden layers of mlp; by default 128,64")
-    train.add_argument("--depth", type=integer(1), help="of resnet (8, 14, 20, ...) or densenet (10, 16, 22, ...)")
-    augmentations = ["none", "light", "strong"]
-    train.add_argument("--augment", choices=augmentations, default="none", help="random changes to training images")
-    train.add_argument("--epochs", type=integer(1), help="passes through the training data; by default 30 (mlp) or so")
-    train.add_argument("--batch", type=integer(1), help="images per step; by default 32 (mlp) to 128 (resnet)")
+    train.add_argument(
+        "--hidden",
+        type=layer_sizes,
+        metavar="N,N",
+        help="hidden layers of mlp, by default 128,64; for characters the size of the state, by default 256",
+    )
+    train.add_argument(
+        "--epochs",
+        type=integer(1),
+        help="passes through the training data; by default 30 (mlp) or so, for characters what makes 2,000 steps",
+    )
+    train.add_argument(
+        "--batch", type=integer(1), help="images or streams of text per step; by default 32 (mlp) to 128 (resnet)"
+    )
     train.add_argument("--lr", type=positive, help="learning rate, at its largest; by default one that suits the model")
     schedules = ["constant", "exponential", "cosine", "onecycle"]
     train.add_argument(
@@ -101,10 +119,21 @@ def make_parser():
     )
     train.add_argument("--optimizer", choices=["sgd", "adam", "adamw"], default="adam", help="update rule")
     train.add_argument("--weight-decay", type=fraction, metavar="X", help="by default 0, for adamw 0.01")
-    train.add_argument("--label-smoothing", type=fraction, metavar="X", default=0.0, help="share of the other classes")
     train.add_argument("--seed", type=integer(0, 2**63 - 1), default=0, help="decides weights and order of the images")
     train.add_argument("--out", metavar="FOLDER", help="where to leave the results; by default runs/ and the time")
     train.add_argument("--quiet", action="store_true", help="no progress, only the result")
+
+    images = train.add_argument_group("only for --task images")
+    images.add_argument("--size", type=integer(1, 4096), metavar="N", help="resize images in sub-folders to N x N")
+    images.add_argument("--depth", type=integer(1), help="of resnet (8, 14, 20, ...) or densenet (10, 16, 22, ...)")
+    augmentations = ["none", "light", "strong"]
+    images.add_argument("--augment", choices=augmentations, help="random changes to training images; by default none")
+    images.add_argument("--label-smoothing", type=fraction, metavar="X", help="share of other classes; by default 0")
+
+    chars = train.add_argument_group("only for --task chars")
+    chars.add_argument("--layers", type=integer(1), metavar="N", help="on top of each other; by default 1")
+    chars.add_argument("--dropout", type=fraction, metavar="X", help="share of outputs left out; by default 0.2")
+    chars.add_argument("--length", type=integer(1), metavar="N", help="steps that gradients go back; by default 64")
 
     predict = command("predict", "let a trained network classify images: those it was tested with, or your own")
     predict.add_argument("run", metavar="RUN_FOLDER", help="what `minidl train` left")
@@ -114,6 +143,19 @@ def make_parser():
         help="a .csv or .npy file with the pixels of an image per row, in the range of the training data (0 to 255; "
         "digits: 0 to 16), an idx file, a picture, or a folder of pictures",
     )
+
+    generate = command("generate", "let a network that was trained on characters write a text")
+    generate.add_argument("run", metavar="RUN_FOLDER", help="what `minidl train --task chars` left")
+    generate.add_argument("--length", type=integer(1), default=500, metavar="N", help="how many characters to write")
+    generate.add_argument(
+        "--temperature",
+        type=not_negative,
+        default=0.8,
+        metavar="X",
+        help="0: always the likeliest character; 1: as often as the network expects it; above: bolder",
+    )
+    generate.add_argument("--prompt", default="", metavar="TEXT", help="what the text begins with")
+    generate.add_argument("--seed", type=integer(0, 2**63 - 1), default=0, help="decides what is written")
 
     command("info", "what minidl runs on")
 

@@ -186,3 +186,59 @@ def densenet(growth=12, layers=(6, 6, 6), channels=3, classes=10, compression=0.
             "fc": nn.Linear(width, classes),
         }
     )
+
+
+class CharLM(nn.Module):
+    """A recurrent language model: an embedding, recurrent layers, and a score for every token that may come next.
+
+    Made by `char_lm`. In evaluation and training alike the state is the caller's to carry on.
+
+    Shapes
+    ------
+    tokens : (T, B), int64
+    state : that of the recurrent layers: (layers, B, hidden), a pair of them for LSTM
+    output : (T, B, vocabulary_size), and the state behind the last step
+    """
+
+    def __init__(self, embedding, rnn, dropout, fc):
+        super().__init__()
+        self.embedding, self.rnn, self.dropout, self.fc = embedding, rnn, dropout, fc
+
+    def forward(self, tokens, state=None):
+        output, state = self.rnn(self.embedding(tokens), state)
+        return self.fc(self.dropout(output)), state
+
+
+def char_lm(vocabulary_size, hidden=128, layers=1, embedding=None, dropout=0.0, cell="lstm"):
+    """A model that reads a text and predicts its next character.
+
+    Mikolov et al., "Recurrent neural network based language model", 2010; with dropout where Zaremba et al.,
+    "Recurrent neural network regularization", 2014, have it: behind every layer, never between steps.
+
+    Parameters
+    ----------
+    vocabulary_size : int
+        How many characters there are.
+    hidden : int
+        Size of the state of each layer.
+    layers : int
+    embedding : int, optional
+        Size of the vectors that stand for characters; by default `hidden`.
+    dropout : float
+    cell : {"lstm", "gru", "rnn"}
+
+    Returns
+    -------
+    CharLM
+    """
+    cells = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
+    if cell not in cells:
+        raise ValueError(f"char_lm: cell: got {cell!r}, expected 'lstm', 'gru' or 'rnn'")
+    embedding = hidden if embedding is None else embedding
+    between = dropout if layers > 1 else 0.0
+    return CharLM(
+        nn.Embedding(vocabulary_size, embedding),
+        cells[cell](embedding, hidden, layers, dropout=between),
+        nn.Dropout(dropout),
+        nn.Linear(hidden, vocabulary_size),
+    )

@@ -12,7 +12,7 @@ from files import cifar_file, idx, idx_folder, picture_folder, pixels, real
 
 import minidl
 from minidl.cli import main, make_parser
-from minidl.commands import machine, training
+from minidl.commands import characters, fitting, machine, training
 from minidl.data import digits
 from minidl.data.uci import FILE, MEAN, STD
 from minidl.train.run import MODELS
@@ -137,12 +137,12 @@ def test_without_safetensors(tmp_path, capsys, monkeypatch):
 
 
 def test_ctrl_c_saves_what_there_is(tmp_path, capsys, monkeypatch):
-    class Interrupts(training.CSVLogger):
+    class Interrupts(fitting.CSVLogger):
         def on_epoch_begin(self, epoch):
             if epoch == 3:
                 os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(training, "CSVLogger", Interrupts)
+    monkeypatch.setattr(fitting, "CSVLogger", Interrupts)
     assert main(["train", "--out", str(tmp_path), "--quiet"]) == 130
     assert "interrupted in epoch 3 of 30" in capsys.readouterr().err
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 3
@@ -238,7 +238,8 @@ def test_constants_of_the_digits():
 def test_the_choices_are_the_models():
     train = make_parser()._subparsers._group_actions[0].choices["train"]
     (choices,) = (action.choices for action in train._actions if action.dest == "model")
-    assert list(choices) == list(MODELS) == list(training.RECIPES)
+    assert list(choices) == [*training.RECIPES, *characters.RECIPES]
+    assert list(MODELS) == [*training.RECIPES, "char_lm"]
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
 """The commands of the command line, one function each."""
 
+from minidl.commands.characters import generate
 from minidl.commands.machine import info, warmup
 from minidl.commands.prediction import predict
-from minidl.commands.training import train
+from minidl.commands.tasks import train
 
-__all__ = ["info", "predict", "train", "warmup"]
+__all__ = ["generate", "info", "predict", "train", "warmup"]

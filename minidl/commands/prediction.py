@@ -13,7 +13,7 @@ from minidl.data.folder import MODES, read_image
 from minidl.data.images import to_float
 from minidl.data.source import find_images
 from minidl.train import Trainer
-from minidl.train.run import load_run
+from minidl.train.run import Inputs, load_run
 from minidl.train.trainer import EVALUATION_BATCH
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
@@ -23,6 +23,8 @@ def predict(args):
     """Classify images with a trained model."""
     try:
         model, inputs, options = load_run(args.run)
+        if not isinstance(inputs, Inputs):
+            raise ValueError(f"{args.run} holds a model of characters, which cannot classify; try minidl generate")
         trainer = Trainer(model, optimizer=None)
         if args.input is None:
             test_images(trainer, inputs, options)
@@ -34,7 +36,7 @@ def predict(args):
 
 def test_images(trainer, inputs, options):
     """Classify the images that the run was tested with, and print how many are right."""
-    test = find_images(options["data"], options["size"], options["seed"]).test
+    test = find_images(options["data"], options.get("size"), options["seed"]).test
     if (test.images.shape[1:], test.classes) != (tuple(inputs.shape), tuple(inputs.classes)):
         raise ValueError(
             f"{options['data']} has changed: got images of shape {test.images.shape[1:]} and classes {test.classes}, "

@@ -2,6 +2,7 @@
 
 from minidl.train.callbacks import Callback, CSVLogger, EarlyStopping, LRScheduler, ModelCheckpoint, ProgressBar
 from minidl.train.history import History
+from minidl.train.language import LanguageTrainer, generate
 from minidl.train.metrics import accuracy
 from minidl.train.trainer import Trainer
 
@@ -11,8 +12,10 @@ __all__ = [
     "EarlyStopping",
     "History",
     "LRScheduler",
+    "LanguageTrainer",
     "ModelCheckpoint",
     "ProgressBar",
     "Trainer",
     "accuracy",
+    "generate",
 ]

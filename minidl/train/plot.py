@@ -2,7 +2,7 @@
 
 
 def plot_curves(history, path):
-    """Loss and accuracy over the epochs, for the training and the validation data.
+    """Loss, and accuracy where there is one, over the epochs, for the training and the validation data.
 
     Parameters
     ----------
@@ -18,8 +18,9 @@ def plot_curves(history, path):
     from matplotlib.figure import Figure  # pyplot would cost twice the time, and want a display
     from matplotlib.ticker import MaxNLocator, ScalarFormatter
 
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+    names = [name for name in ("loss", "accuracy") if name == "loss" or name in history.history]
+    figure = Figure(figsize=(4.5 * len(names), 3.4), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         for key, label in ((name, "training"), (f"val_{name}", "validation")):
             if key in history.history:
                 axes.plot(history.epoch, history[key], ".-", label=label)

@@ -1,23 +1,24 @@
 """A run's folder: the model with its weights, in a form that it can be rebuilt from."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from minidl import models
+from minidl.data import Vocabulary
 from minidl.data.transforms import Normalize
 from minidl.serialize import load, save, write_atomically
 
 MODEL, WEIGHTS, METRICS, CURVES = "model.json", "weights.safetensors", "metrics.csv", "curves.png"
 MODELS = {
     function.__name__: function
-    for function in (models.mlp, models.small_cnn, models.lenet5, models.resnet, models.densenet)
+    for function in (models.mlp, models.small_cnn, models.lenet5, models.resnet, models.densenet, models.char_lm)
 }
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a model was trained to read.
+    """What a model of images was trained to read.
 
     Attributes
     ----------
@@ -45,6 +46,9 @@ class Inputs:
         return Normalize(self.mean, self.std)
 
 
+READS = {name: Vocabulary if name == "char_lm" else Inputs for name in MODELS}
+
+
 def save_run(folder, model, name, arguments, inputs, options):
     """Write the weights, and what `load_run` needs to rebuild the model around them.
 
@@ -56,12 +60,13 @@ def save_run(folder, model, name, arguments, inputs, options):
         One of `MODELS`.
     arguments : dict
         What it was made with.
-    inputs : Inputs
+    inputs : dict
+        What it reads: arguments of `Inputs`, or of the `Vocabulary`.
     options : dict
-        How it was trained, ``"data"`` among them: where the images came from.
+        How it was trained, ``"data"`` among them: where the images or the text came from.
     """
     save(model, folder / WEIGHTS)
-    description = {"model": name, "arguments": arguments, "inputs": asdict(inputs), "options": options}
+    description = {"model": name, "arguments": arguments, "inputs": inputs, "options": options}
     write_atomically(folder / MODEL, (json.dumps(description, indent=2) + "\n").encode())
 
 
@@ -72,7 +77,7 @@ def load_run(folder):
     -------
     model : Module
         In eval mode.
-    inputs : Inputs
+    inputs : Inputs or Vocabulary
     options : dict
 
     Raises
@@ -90,7 +95,7 @@ def load_run(folder):
     try:
         description = json.loads((folder / MODEL).read_text())
         name, options = description["model"], dict(description["options"])
-        model, inputs = MODELS[name](**description["arguments"]), Inputs(**description["inputs"])
+        model, inputs = MODELS[name](**description["arguments"]), READS[name](**description["inputs"])
     except (ValueError, KeyError, TypeError, MemoryError) as error:
         raise ValueError(f"{folder / MODEL} does not describe a model: {error!r}") from error
     weights = load(folder / WEIGHTS)
