@@ -42,3 +42,10 @@ def test_residual_depth(residual):
     batches = module.DataLoader(module.digits(), 64, shuffle=True, seed=0, drop_last=True)
     loss = module.train(module.mlp(residual), batches, lr=1e-3, steps=440)
     assert loss < 0.05 if residual else loss > 0.5
+
+
+def test_translate_dates(capsys):
+    example("translate_dates").main(["--steps", "400"])
+    out = capsys.readouterr().out
+    assert float(out.split("% of 1000 new dates")[0].split()[-1]) > 90
+    assert "where it looked" in out
