@@ -82,7 +82,7 @@ class Recurrence(Node):
             first.append(memory.empty((N, H), dy.dtype) if wanted is None else wanted)
             self.call(copy, [first[-1]], [gradient], [gradient.size])
         squares = memory.empty((T, N), np.float64)
-        norms = memory.empty(1 + T, np.float64) if self.norms is None else self.norms
+        norms = memory.empty(1 + T, np.float64) if self.norms is None else self.norms[: 1 + T]
         lengths = np.full(N, T) if self.lengths is None else self.lengths
         cells_gradient = first[1] if self.has_cells else None
         self.call(

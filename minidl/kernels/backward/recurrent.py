@@ -104,9 +104,9 @@ def _scan(kind, low, high, d, d_share, dh, dc, squares, dy, gates, states, cells
             g, more = dh[b], dy[t, b]
             for j in range(H):
                 g[j] += more[j]
-            square = dh.dtype.type(0)
+            square = 0.0  # in float64, where a gradient that has nearly vanished still has a square
             for j in range(H):
-                square += g[j] * g[j]
+                square += types.float64(g[j]) * types.float64(g[j])
             squares[t, b] = square
             if kind == LSTM:
                 _lstm_step(d[t, b], g, dc[b], gates[t, b], cells[before, b], peephole)
