@@ -85,13 +85,15 @@ class _Recurrence(Module):
         """The state as a tuple of tensors of that shape; () for None."""
         if hx is None:
             return ()
-        hx = tuple(as_tensor(s) for s in hx) if len(self.states) > 1 and isinstance(hx, (tuple, list)) else (hx,)
-        if len(hx) != len(self.states):
-            raise ValueError(f"hx: got {len(hx)} state(s), expected {len(self.states)}: {', '.join(self.states)}")
+        several = isinstance(hx, (tuple, list))
+        if several != (len(self.states) > 1) or several and len(hx) != len(self.states):
+            got = f"a {type(hx).__name__}" + (f" of {len(hx)}" if several else "")
+            raise TypeError(f"hx: got {got}, expected {self._as_hx(self.states)}")
+        hx = tuple(as_tensor(state) for state in (hx if several else (hx,)))
         for name, state in zip(self.states, hx, strict=True):
-            if as_tensor(state).shape != shape:
-                raise ValueError(f"{name} has shape {as_tensor(state).shape}, expected {shape}")
-        return tuple(as_tensor(state) for state in hx)
+            if state.shape != shape:
+                raise ValueError(f"{name} has shape {state.shape}, expected {shape}")
+        return hx
 
     def _as_hx(self, states):
         """A state as users know it."""
@@ -384,6 +386,9 @@ class LSTM(_LSTM, _Layers):
         if self.peephole:
             peephole = Parameter(memory.zeros((3, self.hidden_size), self._dtype))
             setattr(self, f"weight_peephole{suffix}", peephole)
+
+    def extra_repr(self):
+        return super().extra_repr() + (", peephole=True" if self.peephole else "")
 
 
 class GRU(_GRU, _Layers):
