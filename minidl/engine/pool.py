@@ -25,6 +25,11 @@ class Chunk(np.ndarray):
 class Pool:
     """Blocks that are lent as arrays, and lent again when these are gone.
 
+    Parameters
+    ----------
+    blank : bool
+        Whether memory that has never been lent holds zeros.
+
     Attributes
     ----------
     chunks : list of Chunk
@@ -38,7 +43,8 @@ class Pool:
         To blocks that died since the last loan. That may happen at any time and in any thread; to append is safe.
     """
 
-    def __init__(self):
+    def __init__(self, blank=False):
+        self.blank = blank
         self.chunks, self.used, self.free, self.lent, self.returned = [], [], [], {}, []
 
     nbytes = property(lambda self: sum(self.used), doc="Bytes that have ever been lent, each counted once.")
@@ -71,6 +77,8 @@ class Pool:
         """A new chunk, as large as all before, so that there are few; pages never lent cost nothing."""
         capacity = max(size, CHUNK, sum(chunk.size for chunk in self.chunks))
         chunk = Chunk(capacity + ALIGNMENT, np.uint8)
+        if self.blank:
+            chunk[...] = 0
         start = -address(chunk) % ALIGNMENT
         span = len(self.chunks), start, start + capacity
         self.chunks.append(chunk)
