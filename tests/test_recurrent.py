@@ -521,6 +521,18 @@ def test_tokens_out_of_range_in_replay():
     np.testing.assert_array_equal(step(table, tokens).numpy(), before)
 
 
+def test_tokens_may_change_before_backward():
+    """As where a loader fills one buffer again and again; the gradient must not go where they point now."""
+    found = []
+    for change in (0, 2**40):
+        (table,), tokens = leaves(sample(3, 8)), np.array([[0, 1], [2, 2]])
+        y, *_ = F.lstm(table, sample(8, 2), tokens=tokens)
+        tokens += change
+        objective(y).backward()
+        found.append(table.grad.numpy())
+    np.testing.assert_array_equal(*found)
+
+
 def test_a_recorded_packed_batch():
     layer = make("GRU", 3, 4)
     (weight,) = leaves(np.ones(3))

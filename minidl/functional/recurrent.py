@@ -5,7 +5,7 @@ import numpy as np
 from minidl.engine import Node, as_tensor, memory
 from minidl.functional import _backward as B
 from minidl.functional.sequence import explain_lengths
-from minidl.kernels import gemm
+from minidl.kernels import gemm, index
 from minidl.kernels import recurrent as K
 from minidl.kernels.elementwise import copy
 from minidl.kernels.kernel import Kernel
@@ -52,11 +52,14 @@ class Recurrence(Node):
         y = None if self.lengths is None else self.new((T, N, H))
         last = [self.new((N, H)) for _ in range(1 + self.has_cells)]
         optional = [given.get(name) for name in ("bias", "peephole", "h_0", "c_0")]
+        if self.tokens is not None:  # a copy that nobody changes before backward
+            tokens, self.tokens = self.tokens, memory.empty((T, N), np.int64)
+            self.call(index.linear_index, [self.tokens], [tokens], [T * N, 1, False, x.shape[0], 1])
         self.call(
             self.forward_kernel,
             [y, *last, *[None] * (not self.has_cells), states, cells, gates],
             [x, self.packed(w, transposed=True), *optional, self.tokens, self.lengths],
-            [T, N, H, self.reverse, x.shape[0]],
+            [T, N, H, self.reverse],
             dtype=x.dtype,
         )
         self.w, self.peephole = w.array, given["peephole"].array if "peephole" in given else None
@@ -98,13 +101,11 @@ class Recurrence(Node):
             self.call(B.index.take, [dx], [d, self.tokens], [1, self.rows, T * N, width])
 
     def explain_index(self, call):
-        T, _, _, _, rows = call.sizes
-        *_, tokens, lengths = call.inputs
-        wrong = None if lengths is None else explain_lengths(lengths, T)
-        if wrong is None:
-            t, b = np.argwhere((tokens < 0) | (tokens >= rows))[0]
-            wrong = f"tokens[{t}, {b}] is {tokens[t, b]}, expected 0 <= token < {rows} (the rows of x)"
-        return wrong
+        if call.kernel is self.forward_kernel:
+            return explain_lengths(call.inputs[-1], call.sizes[0])
+        (tokens,), rows = call.inputs, call.sizes[3]
+        t, b = np.argwhere((tokens < 0) | (tokens >= rows))[0]
+        return f"tokens[{t}, {b}] is {tokens[t, b]}, expected 0 <= token < {rows} (the rows of x)"
 
     def weight_gradients(self, share, d):
         """Those of what every step has multiplied with."""

@@ -1,6 +1,6 @@
 """Whole loops over time; p: y h_n c_n states cells gates, x weight bias peephole h_0 c_0 tokens lengths.
 
-n: T, B, H, reverse, rows of a table x. See the source for shapes; what a layer does not have is None.
+n: T, B, H, reverse. See the source for shapes; what a layer does not have is None.
 """
 
 from minidl.kernels.kernel import Kernel

@@ -1,16 +1,15 @@
 """Forward kernels of the recurrent layers: the whole loop over time, for one layer and one direction.
 
 Every kernel has ``p = [y, h_n, c_n, states, cells, gates, x, weight, bias, peephole, h_0, c_0, tokens, lengths]`` and
-``n = [T, B, H, reverse, rows]``; what a layer does not have is NULL:
+``n = [T, B, H, reverse]``; what a layer does not have is NULL:
 
 - y[T, B, H]: the outputs, zeros behind the end of a sequence; NULL without lengths, when the states are the outputs.
 - states[T + 1, B, H], cells likewise: h and c around every step; row 0 (reverse: row T) is the one to start from.
-- gates[T, B, S H]: what the backward pass needs, as each step names it; anything behind the end of a sequence.
-- x[T, B, G H]: the inputs' share of the gates; with tokens[T, B] a table of it, of so many rows, one per token.
+- gates[T, B, S]: what the backward pass needs, as each step names it.
+- x[T, B, G H]: the inputs' share of the gates; with tokens[T, B] a table of it, with a row per token.
 - weight: W_hh[G H, H], packed by `gemm.pack_once` as [H, G H]; bias[G H]; peephole[3, H].
 - lengths[B]: a sequence takes part in steps t < length, and keeps its state in the others.
 
-BAD_INDEX, and nothing written, if a token is not a row or a length not from 1 to T.
 Threads split the batch, so none waits for another between steps.
 """
 
@@ -177,21 +176,14 @@ cdef void scan_rows(
     restore_denormals(denormals)
 
 
-cdef bint within(const int64_t *index, Py_ssize_t count, Py_ssize_t low, Py_ssize_t high) noexcept nogil:
-    """Whether low <= index < high for all, if there are any."""
-    cdef Py_ssize_t i
-    for i in range(count if index != NULL else 0):
-        if index[i] < low or index[i] >= high:
-            return False
-    return True
-
-
 cdef inline int scan(step_t step, Py_ssize_t G, Py_ssize_t S, real **p, const Py_ssize_t *n) noexcept nogil:
     cdef:
         Py_ssize_t T = n[0], B = n[1], H = n[2], rows, i
         int workers = <int>min(min(<Py_ssize_t>threads(), B), T * B * G * H * H // SERIAL)
-    if not within(<const int64_t *>p[12], T * B, 0, n[4]) or not within(<const int64_t *>p[13], B, 1, T + 1):
-        return Status.BAD_INDEX
+        const int64_t *lengths = <const int64_t *>p[13]
+    for i in range(B if lengths != NULL else 0):
+        if lengths[i] < 1 or lengths[i] > T:
+            return Status.BAD_INDEX
     if workers <= 1:
         scan_rows(step, G, S, p, n, 0, B)
         return 0
