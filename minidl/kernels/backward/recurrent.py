@@ -76,10 +76,10 @@ def _gru_step(d, d_share, dh, gates, before):
     for j in range(H):
         dz[j] = dh[j] * (before[j] - n[j]) * (z[j] * (1 - z[j]))
     _times_slope(dr, r, dn, share)
-    d_share[: 2 * H] = d[: 2 * H]
-    d_n = d_share[2 * H :]
+    for j in range(2 * H):
+        d_share[j] = d[j]
     for j in range(H):
-        d_n[j] = dn[j] * r[j]
+        d_share[2 * H + j] = dn[j] * r[j]
     for j in range(H):
         dh[j] *= z[j]
 
@@ -119,14 +119,17 @@ def _scan(kind, low, high, d, d_share, dh, dc, squares, dy, gates, states, cells
 
 
 @loops
-def _split(kind, workers, *arrays):
-    B = arrays[2].shape[0]
-    if workers == 1:
-        _scan(kind, 0, B, *arrays)
-        return
+def _split(workers, kind, d, d_share, dh, dc, squares, dy, gates, states, cells, weight, peephole, lengths, reverse):
+    B = dh.shape[0]
     part = (B + workers - 1) // workers
+    if workers == 1:  # a forked child may enter no parallel region
+        _scan(kind, 0, B, d, d_share, dh, dc, squares, dy, gates, states, cells, weight, peephole, lengths, reverse)
+        return
     for worker in prange(workers):
-        _scan(kind, min(worker * part, B), min((worker + 1) * part, B), *arrays)
+        low, high = min(worker * part, B), min((worker + 1) * part, B)
+        _scan(
+            kind, low, high, d, d_share, dh, dc, squares, dy, gates, states, cells, weight, peephole, lengths, reverse
+        )
 
 
 @piece
@@ -145,8 +148,8 @@ def through_time(p, n, a):
     T, B, H, reverse, kind, G, S, peepholes = n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]
     gates, states, none = (T, B, G * H), (T + 1, B, H), (0, 0, 0)
     _split(
-        kind,
         max(1, min(threads(), B, T * B * G * H * H // SERIAL)),
+        kind,
         carray(p[0], gates),
         carray(p[1], gates if kind == GRU else none),
         carray(p[2], (B, H)),
