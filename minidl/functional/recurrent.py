@@ -39,7 +39,7 @@ class Recurrence(Node):
 
     def run(self):
         """The outputs: y, h_n, and c_n where there are cells."""
-        tensors, self.tensors = self.tensors, None  # backward needs few of them
+        tensors, self.tensors = self.tensors, []  # backward needs few of them
         return self.apply(*tensors)
 
     def forward(self, *inputs):
