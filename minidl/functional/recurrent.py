@@ -5,9 +5,10 @@ import numpy as np
 from minidl.engine import Node, as_tensor, memory
 from minidl.functional import _backward as B
 from minidl.functional.sequence import explain_lengths
-from minidl.kernels import gemm, index
+from minidl.kernels import gemm
 from minidl.kernels import recurrent as K
 from minidl.kernels.elementwise import copy
+from minidl.kernels.index import linear_index
 from minidl.kernels.kernel import Kernel
 
 
@@ -54,7 +55,7 @@ class Recurrence(Node):
         optional = [given.get(name) for name in ("bias", "peephole", "h_0", "c_0")]
         if self.tokens is not None:  # a copy that nobody changes before backward
             tokens, self.tokens = self.tokens, memory.empty((T, N), np.int64)
-            self.call(index.linear_index, [self.tokens], [tokens], [T * N, 1, False, x.shape[0], 1])
+            self.call(linear_index, [self.tokens], [tokens], [T * N, 1, False, x.shape[0], 1])
         self.call(
             self.forward_kernel,
             [y, *last, *[None] * (not self.has_cells), states, cells, gates],
