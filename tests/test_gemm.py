@@ -11,6 +11,7 @@ from minidl.kernels.kernel import get_num_threads, set_num_threads
 
 FORMS = {"nn": gemm.matmul_nn, "nt": gemm.matmul_nt, "tn": gemm.matmul_tn}
 FUNCTION = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+ADD_PACKED = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 3, *[ctypes.c_ssize_t] * 4)(gemm.add_packed_address)
 
 # Around one vector (16), the tile (14 rows or 6, 32 or 16 columns), more than one block of K (256) and of M and N.
 RAGGED = [
@@ -150,6 +151,19 @@ def test_linear(random, M, N, K, relu, bias, dtype):
     call(gemm.linear, [y, x, w, b], [M, N, K, relu])
     wanted = reference("nt", x, w) + (b if bias else 0)
     assert_close(y, np.maximum(wanted, 0) if relu else wanted, K)
+
+
+@pytest.mark.parametrize("form", ["nn", "nt"])
+@pytest.mark.parametrize("M, N, K", RAGGED)
+def test_packed_once(random, form, M, N, K, dtype):
+    a, b = operands(random, form, M, N, K, dtype)
+    packed = np.full(gemm.packed_size(N, K, dtype.itemsize), np.nan, dtype)
+    call(gemm.pack_once, [packed, b], [N, K, form == "nt"])
+    guarded = np.full(M * N + 200, 7, dtype)
+    c = guarded[100:-100].reshape(M, N)
+    ADD_PACKED(c.ctypes.data, a.ctypes.data, packed.ctypes.data, M, N, K, dtype.itemsize)
+    assert_close(c, 7 + reference(form, a, b), K + 50)
+    assert (guarded[:100] == 7).all() and (guarded[-100:] == 7).all()
 
 
 def test_relu_keeps_nan_and_infinity(dtype):

@@ -8,6 +8,7 @@ from minidl.functional.sequence import explain_lengths
 from minidl.kernels import gemm
 from minidl.kernels import recurrent as K
 from minidl.kernels.elementwise import copy
+from minidl.kernels.index import linear_index
 from minidl.kernels.kernel import Kernel
 
 
@@ -33,12 +34,14 @@ class Recurrence(Node):
         super().__init__()
         given = {name: as_tensor(tensor) for name, tensor in tensors.items() if tensor is not None}
         self.names, self.tensors = list(given), list(given.values())
-        self.reverse, self.tokens, self.lengths, self.norms = reverse, tokens, lengths, norms
+        self.tokens, self.lengths = (None if index is None else as_tensor(index) for index in (tokens, lengths))
+        self.reverse, self.norms = reverse, norms
         check(self, given)
 
     def run(self):
         """The outputs: y, h_n, and c_n where there are cells."""
-        return self.apply(*self.tensors)
+        tensors, self.tensors = self.tensors, []  # backward needs few of them
+        return self.apply(*tensors)
 
     def forward(self, *inputs):
         given = dict(zip(self.names, inputs, strict=True))
@@ -50,6 +53,9 @@ class Recurrence(Node):
         y = None if self.lengths is None else self.new((T, N, H))
         last = [self.new((N, H)) for _ in range(1 + self.has_cells)]
         optional = [given.get(name) for name in ("bias", "peephole", "h_0", "c_0")]
+        if self.tokens is not None:  # a copy that nobody changes before backward
+            tokens, self.tokens = self.tokens, memory.empty((T, N), np.int64)
+            self.call(linear_index, [self.tokens], [tokens], [T * N, 1, False, x.shape[0], 1])
         self.call(
             self.forward_kernel,
             [y, *last, *[None] * (not self.has_cells), states, cells, gates],
@@ -57,8 +63,8 @@ class Recurrence(Node):
             [T, N, H, self.reverse],
             dtype=x.dtype,
         )
-        self.w, self.peephole, self.rows = w.array, given.get("peephole"), x.shape[0]
-        self.states, self.cells, self.kept_gates, self.sizes = states, cells, gates, (T, N, H)
+        self.w, self.peephole = w.array, given["peephole"].array if "peephole" in given else None
+        self.states, self.cells, self.kept_gates, self.sizes, self.rows = states, cells, gates, (T, N, H), x.shape[0]
         if y is None:
             y = self.wrap(states[:-1] if self.reverse else states[1:])
         return (y, *last)
@@ -82,7 +88,7 @@ class Recurrence(Node):
             first.append(memory.empty((N, H), dy.dtype) if wanted is None else wanted)
             self.call(copy, [first[-1]], [gradient], [gradient.size])
         squares = memory.empty((T, N), np.float64)
-        norms = memory.empty(1 + T, np.float64) if self.norms is None else self.norms
+        norms = memory.empty(1 + T, np.float64) if self.norms is None else self.norms[: 1 + T]
         lengths = np.full(N, T) if self.lengths is None else self.lengths
         cells_gradient = first[1] if self.has_cells else None
         self.call(
@@ -96,7 +102,11 @@ class Recurrence(Node):
             self.call(B.index.take, [dx], [d, self.tokens], [1, self.rows, T * N, width])
 
     def explain_index(self, call):
-        return explain_lengths(call.inputs[-1], call.sizes[0])
+        if call.kernel is self.forward_kernel:
+            return explain_lengths(call.inputs[-1], call.sizes[0])
+        (tokens,), rows = call.inputs, call.sizes[3]
+        t, b = np.argwhere((tokens < 0) | (tokens >= rows))[0]
+        return f"tokens[{t}, {b}] is {tokens[t, b]}, expected 0 <= token < {rows} (the rows of x)"
 
     def weight_gradients(self, share, d):
         """Those of what every step has multiplied with."""
@@ -150,6 +160,7 @@ class RNN(Recurrence):
 class ReluRNN(RNN):
     """h = relu(x + h W^T);  da = dh where h > 0."""
 
+    name = "rnn"
     forward_kernel = K.rnn_relu
     kind = "RNN_RELU"
 
@@ -175,17 +186,22 @@ class GRU(Recurrence):
 
 def check(node, given):
     """ValueError or TypeError for what does not fit together."""
-    name, G = type(node).__name__.lower(), node.gates
+    name, G = node.name, node.gates
     x, w = given["x"], given["weight"]
     if w.ndim != 2 or w.shape[0] != G * w.shape[1]:
         raise ValueError(f"{name}: weight has shape {w.shape}, expected ({G} * hidden_size, hidden_size)")
     H = w.shape[1]
+    for key, index in (("tokens", node.tokens), ("lengths", node.lengths)):
+        if index is not None and index.dtype != np.int64:
+            raise TypeError(f"{name}: {key}: got dtype {index.dtype}, expected int64")
+    if node.tokens is not None and node.tokens.ndim != 2:
+        raise ValueError(f"{name}: tokens has shape {node.tokens.shape}, expected (T, B)")
     wanted = "(tokens, {})" if node.tokens is not None else "(T, B, {})"
     if x.ndim != (3 if node.tokens is None else 2) or x.shape[-1] != G * H:
         raise ValueError(f"{name}: x has shape {x.shape}, expected {wanted.format(G * H)}")
     T, N = x.shape[:2] if node.tokens is None else node.tokens.shape
     if not T:
-        raise ValueError(f"{name}: x has shape {x.shape}, expected at least one step")
+        raise ValueError(f"{name}: got a sequence of 0 steps, expected at least one")
     shapes = {"bias": (G * H,), "peephole": (3, H), "h_0": (N, H), "c_0": (N, H)}
     for key, tensor in given.items():
         if tensor.shape != shapes.get(key, tensor.shape):
@@ -194,6 +210,9 @@ def check(node, given):
             raise TypeError(f"{name}: x is {x.dtype}, but {key} is {tensor.dtype}; expected the same dtype")
     if node.lengths is not None and node.lengths.shape != (N,):
         raise ValueError(f"{name}: lengths has shape {node.lengths.shape}, expected ({N},)")
+    norms = node.norms
+    if norms is not None and (norms.dtype != np.float64 or norms.ndim != 1 or norms.size < 1 + T):
+        raise ValueError(f"{name}: norms: got {norms.dtype} {norms.shape}, expected float64 ({1 + T},) or longer")
 
 
 def rnn(x, weight, h_0=None, activation="tanh", norm_penalty=None, **options):
@@ -240,7 +259,7 @@ def lstm(x, weight, h_0=None, c_0=None, peephole=None, **options):
     reverse : bool
         Whether time runs from the last step to the first.
     tokens : int64 Tensor, shape (T, B), optional
-        Then `x` is a table (tokens, 4 H) with a row per token, each 0 <= token < len(x); this is not checked again.
+        Then `x` is a table (tokens, 4 H) with a row per token, each 0 <= token < len(x).
     lengths : int64 Tensor, shape (B,), optional
         A sequence takes part in the steps t < length; behind them its outputs are zeros and its state stays.
     norms : float64 ndarray, shape (at least 1 + T,), optional
@@ -249,6 +268,11 @@ def lstm(x, weight, h_0=None, c_0=None, peephole=None, **options):
     Returns
     -------
     y, h_n, c_n : Tensor, shapes (T, B, H), (B, H) and (B, H)
+
+    Raises
+    ------
+    IndexError
+        If a token or a length is out of range; names the first.
     """
     tensors = {"x": x, "weight": weight, "h_0": h_0, "c_0": c_0, "peephole": peephole}
     return LSTM(tensors, **options).run()

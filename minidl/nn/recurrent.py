@@ -4,8 +4,9 @@ import warnings
 
 import numpy as np
 
+from minidl import engine
 from minidl import functional as F
-from minidl.engine import as_tensor, is_grad_enabled, memory
+from minidl.engine import as_tensor, is_grad_enabled, memory, version
 from minidl.functional.embedding import Embedding
 from minidl.functional.sequence import zero_padding
 from minidl.nn import init
@@ -84,13 +85,15 @@ class _Recurrence(Module):
         """The state as a tuple of tensors of that shape; () for None."""
         if hx is None:
             return ()
-        hx = tuple(as_tensor(s) for s in hx) if len(self.states) > 1 and isinstance(hx, (tuple, list)) else (hx,)
-        if len(hx) != len(self.states):
-            raise ValueError(f"hx: got {len(hx)} state(s), expected {len(self.states)}: {', '.join(self.states)}")
+        several = isinstance(hx, (tuple, list))
+        if several != (len(self.states) > 1) or several and len(hx) != len(self.states):
+            got = f"a {type(hx).__name__}" + (f" of {len(hx)}" if several else "")
+            raise TypeError(f"hx: got {got}, expected {self._as_hx(self.states)}")
+        hx = tuple(as_tensor(state) for state in (hx if several else (hx,)))
         for name, state in zip(self.states, hx, strict=True):
-            if as_tensor(state).shape != shape:
-                raise ValueError(f"{name} has shape {as_tensor(state).shape}, expected {shape}")
-        return tuple(as_tensor(state) for state in hx)
+            if state.shape != shape:
+                raise ValueError(f"{name} has shape {state.shape}, expected {shape}")
+        return hx
 
     def _as_hx(self, states):
         """A state as users know it."""
@@ -111,10 +114,10 @@ class _Layers(_Recurrence):
             warnings.warn(f"{kind}: dropout acts between layers, but num_layers is 1", stacklevel=3)
         self.num_layers, self.dropout = int(num_layers), dropout
         self.batch_first, self.bidirectional = bool(batch_first), bool(bidirectional)
-        self._norms = {}
         for layer, suffix in self._suffixes():
             width = self.hidden_size * (1 + self.bidirectional)
             self._add_weights(suffix, self.input_size if layer == 0 else width)
+        self._norms = {suffix: memory.zeros(1, np.float64) for _, suffix in self._suffixes()}
         self.reset_parameters()
 
     def _suffixes(self):
@@ -163,12 +166,12 @@ class _Layers(_Recurrence):
         T, B = x.shape[:2] if tokens is None else tokens.shape
         suffixes, H = self._suffixes(), self.hidden_size
         hx = self._check_state(hx, (len(suffixes), B, H))
+        norms = self._room_for_norms(T) if is_grad_enabled() else {}
         last, outputs = [], []
         for i, (layer, suffix) in enumerate(suffixes):
             state = [F.reshape(s, (B, H)) if len(suffixes) == 1 else F.getitem(s, i) for s in hx]
             options = {"reverse": suffix.endswith("_reverse"), "tokens": tokens, "lengths": lengths}
-            if is_grad_enabled():
-                options["norms"] = self._room_for_norms(suffix, T)
+            options["norms"] = norms.get(suffix)
             y, *final = self._recur(x, suffix, state, options)
             outputs.append(y)
             last.append(final)
@@ -206,12 +209,16 @@ class _Layers(_Recurrence):
             state = self._as_hx([F.index_select(s, 1, inverse) for s in state])
         return packed.repack(output), state
 
-    def _room_for_norms(self, suffix, T):
-        """Where the backward pass leaves the norms of its steps; it only grows, so that all recordings share it."""
-        if self._norms.get(suffix, memory.zeros(0, np.float64)).size < 1 + T:
-            self._norms[suffix] = memory.zeros(1 + 2 * T, np.float64)
-            self._revision += 1  # recordings of shorter sequences still write to the old one
-        return self._norms[suffix]
+    def _room_for_norms(self, T):
+        """Where backward passes leave the norms of their steps; it only grows, so that all recordings share it."""
+        size = min(map(len, self._norms.values()))
+        if size < 1 + T:
+            more = np.zeros(1 + 2 * T - size)
+            self._norms = {suffix: memory.copy(np.append(norms, more)) for suffix, norms in self._norms.items()}
+            version.count += 1  # recordings of shorter sequences still write to the old ones
+        if engine.state.recording is not None:
+            engine.state.recording.rely_on(self, "_norms")
+        return self._norms
 
     def gradient_norms(self):
         """Norms of dE/dh_t over the batch for every step t of the last backward pass, at no extra pass.
@@ -388,6 +395,9 @@ class LSTM(_LSTM, _Layers):
         if self.peephole:
             peephole = Parameter(memory.zeros((3, self.hidden_size), self._dtype))
             setattr(self, f"weight_peephole{suffix}", peephole)
+
+    def extra_repr(self):
+        return super().extra_repr() + (", peephole=True" if self.peephole else "")
 
 
 class GRU(_GRU, _Layers):

@@ -22,7 +22,6 @@ from minidl.kernels.backward.compiler import as_double, as_int64, kernel, loops,
 from minidl.kernels.gemm import add_packed_address
 
 SERIAL = 150000  # multiplications below which another thread costs more than it saves
-BLOCK = 64  # columns that a thread sums at a time
 RNN_TANH, RNN_RELU, LSTM, GRU = range(4)
 
 llvmlite.binding.add_symbol("minidl_add_packed", add_packed_address)
@@ -106,9 +105,9 @@ def _scan(kind, low, high, d, d_share, dh, dc, squares, dy, gates, states, cells
             g, more = dh[b], dy[t, b]
             for j in range(H):
                 g[j] += more[j]
-            square = dh.dtype.type(0)
+            square = 0.0  # in float64, where a gradient that has nearly vanished still has a square
             for j in range(H):
-                square += g[j] * g[j]
+                square += types.float64(g[j]) * types.float64(g[j])
             squares[t, b] = square
             if kind == LSTM:
                 _lstm_step(d[t, b], g, dc[b], gates[t, b], cells[before, b], peephole)
@@ -125,6 +124,9 @@ def _scan(kind, low, high, d, d_share, dh, dc, squares, dy, gates, states, cells
 def _split(workers, kind, d, d_share, dh, dc, squares, dy, gates, states, cells, weight, peephole, lengths, reverse):
     B = dh.shape[0]
     part = (B + workers - 1) // workers
+    if workers == 1:  # a forked child may enter no parallel region
+        _scan(kind, 0, B, d, d_share, dh, dc, squares, dy, gates, states, cells, weight, peephole, lengths, reverse)
+        return
     for worker in prange(workers):
         low, high = min(worker * part, B), min((worker + 1) * part, B)
         _scan(
@@ -168,26 +170,24 @@ def through_time(p, n, a):
     return 0
 
 
-@loops
+@piece
 def _peephole(dp, d, cells, reverse):
     T, B, H = d.shape[0], d.shape[1], dp.shape[1]
-    for part in prange((H + BLOCK - 1) // BLOCK):  # a sum belongs to one thread
-        low, high = part * BLOCK, min((part + 1) * BLOCK, H)
-        dp[:, low:high] = 0
-        for t in range(T):
-            now, before = (t, t + 1) if reverse else (t + 1, t)
-            for b in range(B):
-                for j in range(low, high):
-                    dp[0, j] += d[t, b, j] * cells[before, b, j]
-                for j in range(low, high):
-                    dp[1, j] += d[t, b, H + j] * cells[before, b, j]
-                for j in range(low, high):
-                    dp[2, j] += d[t, b, 3 * H + j] * cells[now, b, j]
+    dp[:] = 0
+    for t in range(T):
+        now, before = (t, t + 1) if reverse else (t + 1, t)
+        for b in range(B):
+            for j in range(H):
+                dp[0, j] += d[t, b, j] * cells[before, b, j]
+            for j in range(H):
+                dp[1, j] += d[t, b, H + j] * cells[before, b, j]
+            for j in range(H):
+                dp[2, j] += d[t, b, 3 * H + j] * cells[now, b, j]
 
 
 @kernel
 def peephole(p, n, a):
-    """Gradient of the peepholes of an LSTM; p: dp d cells, n: T B H reverse."""
+    """Gradient of the peepholes of an LSTM, on one thread; p: dp d cells, n: T B H reverse."""
     T, B, H = n[0], n[1], n[2]
     _peephole(carray(p[0], (3, H)), carray(p[1], (T, B, 4 * H)), carray(p[2], (T + 1, B, H)), n[3])
     return 0
