@@ -214,12 +214,10 @@ cdef void add_packed(
     void *c, const void *a, const void *packed, Py_ssize_t M, Py_ssize_t N, Py_ssize_t K, Py_ssize_t itemsize,
 ) noexcept nogil:
     """c[M, N] += a[M, K] b[K, N], all contiguous; for kernels that Numba compiles."""
-    cdef unsigned int denormals = flush_denormals()
     if itemsize == <Py_ssize_t>sizeof(float):
         gemm_packed(<float *>c, <const float *>a, <const float *>packed, M, N, K, K, N, True, NULL)
     else:
         gemm_packed(<double *>c, <const double *>a, <const double *>packed, M, N, K, K, N, True, NULL)
-    restore_denormals(denormals)
 
 
 cdef int pack_panels(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:

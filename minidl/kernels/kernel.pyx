@@ -11,7 +11,16 @@ cdef int threads() noexcept nogil:
     return _threads
 
 
-threads_address = <size_t>&threads  # for kernels that Numba compiles
+cdef unsigned int flush() noexcept nogil:
+    return flush_denormals()
+
+
+cdef void restore(unsigned int before) noexcept nogil:
+    restore_denormals(before)
+
+
+# for kernels that Numba compiles
+threads_address, flush_address, restore_address = <size_t>&threads, <size_t>&flush, <size_t>&restore
 
 
 def set_num_threads(int count):

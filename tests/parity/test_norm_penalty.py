@@ -55,6 +55,19 @@ def reference(layer, x, dy, nonlinearity, reverse):
     return w_hh.grad.numpy()
 
 
+def test_a_signal_that_has_nearly_vanished():
+    """The penalty is one on a ratio: it is the same for a signal whose square is no float32."""
+    rng = np.random.default_rng(1)
+    x, dy = rng.standard_normal((4, 2, 3)).astype(np.float32), rng.standard_normal((4, 2, 5)).astype(np.float32)
+    layer = nn.RNN(3, 5)
+    plain = weight_gradient(layer, x, dy, False)
+    layer.norm_penalty = 1.0
+    penalty = weight_gradient(layer, x, dy, False) - plain
+    tiny = weight_gradient(layer, x, np.float32(1e-25) * dy, False)
+    assert np.abs(penalty).max() > 0.01
+    np.testing.assert_allclose(tiny, penalty, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
 def test_bad_weight(weight):
     layer = nn.RNN(2, 3, norm_penalty=weight)

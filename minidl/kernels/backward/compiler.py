@@ -28,7 +28,7 @@ import numba
 from numba import types
 from numba.extending import intrinsic
 
-from minidl.kernels.kernel import Kernel, get_num_threads, threads_address
+from minidl.kernels.kernel import Kernel, flush_address, get_num_threads, restore_address, threads_address
 
 # Keeps NaN and Inf: the flags that assume there are none are left out. So is arcp: a loop has a vector copy and a plain
 # one, chosen by addresses, and a division that became a product in one of them would make the bits depend on addresses.
@@ -53,7 +53,11 @@ body = numba.njit(fastmath=FASTMATH, error_model="numpy", inline="always")
 piece = numba.njit(fastmath=FASTMATH, error_model="numpy", cache=CACHE)  # a long body: compiled once, not at every use
 
 llvmlite.binding.add_symbol("minidl_threads", threads_address)
+llvmlite.binding.add_symbol("minidl_flush_denormals", flush_address)
+llvmlite.binding.add_symbol("minidl_restore_denormals", restore_address)
 threads: Any = types.ExternalFunction("minidl_threads", types.int32())
+flush_denormals: Any = types.ExternalFunction("minidl_flush_denormals", types.uint32())
+restore_denormals: Any = types.ExternalFunction("minidl_restore_denormals", types.void(types.uint32))
 
 
 @body

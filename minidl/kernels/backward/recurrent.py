@@ -18,7 +18,17 @@ from typing import Any
 import llvmlite.binding
 from numba import carray, prange, types
 
-from minidl.kernels.backward.compiler import as_double, as_int64, kernel, loops, piece, threads
+from minidl.kernels.backward.compiler import (
+    as_double,
+    as_int64,
+    flush_denormals,
+    kernel,
+    loops,
+    piece,
+    restore_denormals,
+    serial,
+    threads,
+)
 from minidl.kernels.gemm import add_packed_address
 
 SERIAL = 150000  # multiplications below which another thread costs more than it saves
@@ -90,6 +100,7 @@ def _gru_step(d, d_share, dh, gates, before):
 def _scan(kind, low, high, d, d_share, dh, dc, squares, dy, gates, states, cells, weight, peephole, lengths, reverse):
     """All steps of the sequences low <= b < high."""
     T, _, H = dy.shape
+    denormals = flush_denormals()
     for s in range(T):
         t = s if reverse else T - 1 - s
         now, before = (t, t + 1) if reverse else (t + 1, t)
@@ -118,6 +129,7 @@ def _scan(kind, low, high, d, d_share, dh, dc, squares, dy, gates, states, cells
         if rows:
             source = d_share[t, low:] if kind == GRU else d[t, low:]
             _add_packed(dh[low:].ctypes.data, source.ctypes.data, weight.ctypes.data, rows, H, d.shape[2], dh.itemsize)
+    restore_denormals(denormals)
 
 
 @loops
@@ -193,21 +205,30 @@ def peephole(p, n, a):
     return 0
 
 
+@piece
+def _penalise(v, later, h, relu, scale):
+    """One sequence at one step; in float64, where a signal that has nearly vanished still has a square."""
+    signal, carried = 0.0, 0.0
+    for j in range(v.size):
+        slope = (1 if h[j] > 0 else 0) if relu else 1 - h[j] * h[j]
+        signal += types.float64(later[j]) ** 2
+        carried += (types.float64(v[j]) * slope) ** 2
+    factor = 0.0
+    if signal > 0 and carried > 0:
+        factor = scale * ((carried / signal) ** 0.5 - 1) / (carried**0.5 * signal**0.5)
+    for j in range(v.size):
+        slope = (1 if h[j] > 0 else 0) if relu else 1 - h[j] * h[j]
+        v[j] *= factor * slope * slope
+
+
 @loops
-def _norm_penalty(v, later, states, N, relu, weight):
-    for r in prange(v.shape[0]):
-        H = v.shape[1]
-        signal, carried = 0.0, 0.0
-        for j in range(H):
-            slope = (1 if states[r, j] > 0 else 0) if relu else 1 - states[r, j] * states[r, j]
-            signal += later[r, j] * later[r, j]
-            carried += (v[r, j] * slope) ** 2
-        factor = 0.0
-        if signal > 0 and carried > 0:
-            factor = 2 * weight / N * ((carried / signal) ** 0.5 - 1) / (carried * signal) ** 0.5
-        for j in range(H):
-            slope = (1 if states[r, j] > 0 else 0) if relu else 1 - states[r, j] * states[r, j]
-            v[r, j] *= factor * slope * slope
+def _norm_penalty(v, later, states, relu, scale):
+    if serial(v.size):
+        for r in range(v.shape[0]):
+            _penalise(v[r], later[r], states[r], relu, scale)
+    else:
+        for r in prange(v.shape[0]):
+            _penalise(v[r], later[r], states[r], relu, scale)
 
 
 @kernel
@@ -217,5 +238,5 @@ def norm_penalty(p, n, a):
     p: v, dE/da_t+1, h_t; n: rows, B, H, whether h = relu(a); a: weight of the penalty.
     """
     shape = (n[0], n[2])
-    _norm_penalty(carray(p[0], shape), carray(p[1], shape), carray(p[2], shape), n[1], n[3], a[0])
+    _norm_penalty(carray(p[0], shape), carray(p[1], shape), carray(p[2], shape), n[3], 2 * a[0] / n[1])
     return 0
