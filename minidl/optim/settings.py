@@ -1,5 +1,7 @@
 """Settings of optimizers: where they live, and whether they are in range."""
 
+import numbers
+
 import numpy as np
 
 from minidl.engine import outside_recordings
@@ -47,3 +49,10 @@ def fraction(optimizer, setting, value):
     if not 0 <= number < 1:
         raise ValueError(f"{optimizer}: {setting}: got {value}, expected 0 <= {setting} < 1")
     return number
+
+
+def whole(optimizer, setting, value, low=1):
+    """`value` itself; ValueError unless it is a whole number >= `low`."""
+    if not isinstance(value, numbers.Integral) or value < low:
+        raise ValueError(f"{optimizer}: {setting}: got {value}, expected a whole number >= {low}")
+    return value
