@@ -14,6 +14,15 @@ UPDATES = {
     "SGD momentum": lambda ps: optim.SGD(ps, lr=0.01, momentum=0.9).step,
     "Adam": lambda ps: optim.Adam(ps).step,
     "AdamW": lambda ps: optim.AdamW(ps).step,
+    "Adadelta": lambda ps: optim.Adadelta(ps).step,
+    "Adagrad": lambda ps: optim.Adagrad(ps).step,
+    "Adamax": lambda ps: optim.Adamax(ps).step,
+    "LAMB": lambda ps: optim.LAMB(ps).step,
+    "Lion": lambda ps: optim.Lion(ps).step,
+    "NAdam": lambda ps: optim.NAdam(ps).step,
+    "RAdam": lambda ps: optim.RAdam(ps).step,
+    "RMSprop": lambda ps: optim.RMSprop(ps).step,
+    "RMSprop momentum centered": lambda ps: optim.RMSprop(ps, momentum=0.9, centered=True).step,
 }
 
 
@@ -37,3 +46,23 @@ class Update:
 
     def time_update(self, name):
         self.step()
+
+
+class LBFGS:
+    """One iteration with a full history, over as many parameters, behind a loss that costs next to nothing."""
+
+    def setup(self):
+        x = dl.Parameter(np.linspace(-1, 1, 109_386, dtype="float32"))
+        scale = np.linspace(1, 2, x.shape[0], dtype="float32")
+
+        def closure():
+            x.grad = scale * x.numpy()
+            return 0.0
+
+        self.optimizer, self.closure = optim.LBFGS([x], lr=1e-3, max_iter=1, history_size=10), closure
+        for _ in range(12):
+            self.optimizer.step(closure)
+        assert len(self.optimizer.state["ro"]) == 10
+
+    def time_step(self):
+        self.optimizer.step(self.closure)

@@ -46,8 +46,8 @@ def copy(array):
 class Arena:
     """Memory for arrays that are used together: what is made one after the other lies side by side.
 
-    Update kernels then pass over many small arrays at once (see `join`). The gaps that alignment leaves are zeros, and
-    stay so under every update.
+    Update kernels then pass over many small arrays at once (see `join`). The gaps that alignment leaves are zeros; in
+    weights and gradients they stay so under every update.
     """
 
     def __init__(self):

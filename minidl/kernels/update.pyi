@@ -7,5 +7,3 @@ clip_norm: Kernel
 clip_value: Kernel
 guard: Kernel
 advance: Kernel
-sgd: Kernel
-adam: Kernel

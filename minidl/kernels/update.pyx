@@ -1,14 +1,15 @@
-"""Update kernels: gradient norms and clipping, the finite guard, and the optimizers' steps.
+"""What updates share: the loop over segments, gradient norms and clipping, the finite guard, the optimizers' clocks.
 
-They work on lists of segments. Parameters are cut into segments of at most SEGMENT elements; a kernel gets all S of
-them at once, S buffers of each kind and ``n = S, sizes[S]``, and splits them over the threads. Sums are made per
-segment and added in order, so that no bit depends on the thread count.
+Update kernels work on lists of segments. Parameters are cut into segments of at most SEGMENT elements; a kernel gets
+all S of them at once, S buffers of each kind and ``n = S, sizes[S]``, and splits them over the threads. Sums are made
+per segment and added in order, so that no bit depends on the thread count.
 """
 
 from cython.parallel cimport prange
 from libc.math cimport INFINITY, fabs, isfinite, pow, sqrt
 
 from minidl.kernels.kernel cimport NONFINITE, OK, flush_denormals, real, restore_denormals, threads
+from minidl.kernels.update cimport segment_t
 
 from minidl.kernels.kernel import Kernel
 
@@ -25,14 +26,9 @@ cdef enum:
 
 POLICIES = {"raise": RAISE, "skip": SKIP, "zero": ZERO}
 
-cdef extern from "<math.h>" nogil:
-    float sqrtf(float)
 
-ctypedef void (*segment_t)(real **p, const Py_ssize_t *n, const double *a, Py_ssize_t s) noexcept nogil
-
-
-cdef inline void _each(segment_t work, real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    # work on segment s, for every s
+cdef void each(segment_t work, real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
+    """Work on segment s, for every s."""
     cdef Py_ssize_t s
     if n[0] < FEW or threads() == 1:
         for s in range(n[0]):
@@ -58,7 +54,7 @@ cdef void _power_sum(real **p, const Py_ssize_t *n, const double *a, Py_ssize_t 
     cdef double power = a[1], magnitude, total = 0
     cdef Py_ssize_t i
     if power == 2:
-        total = _square_sum(g, n[1 + s])
+        total = square_sum(g, n[1 + s])
     else:
         for i in range(n[1 + s]):
             magnitude = fabs(<double>g[i])
@@ -69,7 +65,7 @@ cdef void _power_sum(real **p, const Py_ssize_t *n, const double *a, Py_ssize_t 
     (<double *>p[1])[s] = total
 
 
-cdef inline double _square_sum(const real *x, Py_ssize_t n) noexcept nogil:
+cdef double square_sum(const real *x, Py_ssize_t n) noexcept nogil:
     # sums side by side, in an order that never changes: a single sum would wait for every addition
     cdef double[LANES] lane
     cdef double total = 0
@@ -105,7 +101,7 @@ cdef int _clip_norm(real **p, const Py_ssize_t *n, const double *a) noexcept nog
     cdef Py_ssize_t s, i
     cdef double power = a[1], total = 0
     cdef double *partial = <double *>p[1]
-    _each(_power_sum[real], p, n, a)
+    each(_power_sum[real], p, n, a)
     for s in range(n[0]):
         if power == INFINITY:
             total = partial[s] if not partial[s] <= total else total
@@ -120,7 +116,7 @@ cdef int _clip_norm(real **p, const Py_ssize_t *n, const double *a) noexcept nog
                 for i in range(n[1 + s]):
                     p[2 + s][i] = 0
     elif p[0][0] + 1e-6 > a[0]:
-        _each(_scale[real], p, n, a)
+        each(_scale[real], p, n, a)
     return OK
 
 
@@ -136,7 +132,7 @@ cdef void _clamp(real **p, const Py_ssize_t *n, const double *a, Py_ssize_t s) n
 
 cdef int _clip_value(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
     # S g; a: limit. NaN stays NaN
-    _each(_clamp[real], p, n, a)
+    each(_clamp[real], p, n, a)
     return OK
 
 
@@ -156,7 +152,7 @@ cdef int _guard(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
     # go[1] (double), spoiled[S] (double), S g; a: policy
     cdef Py_ssize_t s, i
     cdef double found = 0
-    _each(_look[real], p, n, a)
+    each(_look[real], p, n, a)
     for s in range(n[0]):
         found += (<double *>p[1])[s]
     if found:
@@ -174,95 +170,19 @@ cdef int _guard(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
 
 # Optimizers ------------------------------------------------------------------------------------------------------
 
+cdef int step(segment_t work, int kinds, real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
+    """What an optimizer's kernel does: each segment, unless go[1], which lies behind `kinds` buffers of each, is 0."""
+    if (<double *>p[kinds * n[0]])[0] != 0:
+        each(work, p, n, a)
+    return OK
+
+
 cdef int _advance(double **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    # C clocks of (step, 1 - beta1^step, 1 - beta2^step), go[1]; n: C; a: the group's cells, beta1 and beta2 at 1 and 2
+    # C clocks, which begin with the number of steps taken, go[1]; n: C
     cdef Py_ssize_t i, C = n[0]
-    if p[C][0] == 0:
-        return OK
-    for i in range(C):
-        p[i][0] += 1
-        p[i][1] = 1 - pow(a[1], p[i][0])
-        p[i][2] = 1 - pow(a[2], p[i][0])
-    return OK
-
-
-cdef void _sgd_segment(real **p, const Py_ssize_t *n, const double *a, Py_ssize_t s) noexcept nogil:
-    cdef Py_ssize_t i, S = n[0]
-    cdef real *x = p[s]
-    cdef real *momentum = p[S + s]
-    cdef const real *g = p[2 * S + s]
-    cdef bint first = (<double *>p[3 * S + s])[0] == 1
-    cdef real lr = <real>a[0], mu = <real>a[1], fresh = <real>(1 - a[2]), decay = <real>a[3]
-    cdef real ahead = mu if a[4] else 0, sign = -1 if a[5] else 1
-    cdef real step, v
-    if momentum == NULL:
-        for i in range(n[1 + s]):
-            x[i] -= lr * (sign * g[i] + decay * x[i])
-    elif first:  # the first gradient is not dampened
-        for i in range(n[1 + s]):
-            step = sign * g[i] + decay * x[i]
-            momentum[i] = step
-            x[i] -= lr * (step + ahead * step)
-    elif a[4]:
-        for i in range(n[1 + s]):
-            step = sign * g[i] + decay * x[i]
-            v = mu * momentum[i] + fresh * step
-            momentum[i] = v
-            x[i] -= lr * (step + ahead * v)
-    else:
-        for i in range(n[1 + s]):
-            v = mu * momentum[i] + fresh * (sign * g[i] + decay * x[i])
-            momentum[i] = v
-            x[i] -= lr * v
-
-
-cdef int _sgd(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    # S x, S momentum or NULL, S g, S clocks (double), go[1]
-    # a: lr, momentum, dampening, weight_decay, nesterov, maximize
-    if (<double *>p[4 * n[0]])[0] != 0:
-        _each(_sgd_segment[real], p, n, a)
-    return OK
-
-
-cdef void _adam_segment(real **p, const Py_ssize_t *n, const double *a, Py_ssize_t s) noexcept nogil:
-    cdef Py_ssize_t i, S = n[0]
-    cdef real *x = p[s]
-    cdef real *mean = p[S + s]
-    cdef real *square = p[2 * S + s]
-    cdef real *largest = p[3 * S + s]
-    cdef const real *g = p[4 * S + s]
-    cdef const double *clock = <double *>p[5 * S + s]
-    cdef real beta1 = <real>a[1], beta2 = <real>a[2], fresh1 = <real>(1 - a[1]), fresh2 = <real>(1 - a[2])
-    cdef real coupled = 0 if a[5] else <real>a[4]
-    cdef real keep = <real>(1 - a[0] * a[4]) if a[5] else 1
-    cdef real sign = -1 if a[6] else 1
-    # x - lr / c1 * m / (sqrt(v / c2) + eps), with the corrections moved out of the loop
-    cdef real rate = <real>(a[0] / clock[1] * sqrt(clock[2])), eps = <real>(a[3] * sqrt(clock[2]))
-    cdef real step, m, v
-    for i in range(n[1 + s]):
-        step = sign * g[i] + coupled * x[i]
-        m = beta1 * mean[i] + fresh1 * step
-        v = beta2 * square[i] + fresh2 * step * step
-        mean[i] = m
-        square[i] = v
-        if largest != NULL:
-            v = v if v > largest[i] else largest[i]
-            largest[i] = v
-        x[i] = keep * x[i] - rate * m / (_sqrt(v) + eps)
-
-
-cdef inline real _sqrt(real x) noexcept nogil:
-    if real is float:
-        return sqrtf(x)
-    else:
-        return sqrt(x)
-
-
-cdef int _adam(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    # S x, S mean, S square, S largest square or NULL, S g, S clocks (double), go[1]
-    # a: lr, beta1, beta2, eps, weight_decay, decoupled, maximize
-    if (<double *>p[6 * n[0]])[0] != 0:
-        _each(_adam_segment[real], p, n, a)
+    if p[C][0] != 0:
+        for i in range(C):
+            p[i][0] += 1
     return OK
 
 
@@ -270,5 +190,3 @@ clip_norm = Kernel("clip_norm", {"float32": <size_t>_clip_norm[float], "float64"
 clip_value = Kernel("clip_value", {"float32": <size_t>_clip_value[float], "float64": <size_t>_clip_value[double]})
 guard = Kernel("guard", {"float32": <size_t>_guard[float], "float64": <size_t>_guard[double]})
 advance = Kernel("advance", {"float64": <size_t>_advance})
-sgd = Kernel("sgd", {"float32": <size_t>_sgd[float], "float64": <size_t>_sgd[double]})
-adam = Kernel("adam", {"float32": <size_t>_adam[float], "float64": <size_t>_adam[double]})

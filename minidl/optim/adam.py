@@ -1,7 +1,8 @@
 """Adam and AdamW."""
 
-from minidl.kernels import update as kernels
-from minidl.optim.optimizer import Optimizer, at_least, fraction
+from minidl.kernels import adam as kernels
+from minidl.optim.optimizer import Optimizer
+from minidl.optim.settings import at_least, fraction
 
 
 class Adam(Optimizer):

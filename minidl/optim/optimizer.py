@@ -7,6 +7,7 @@ from minidl.engine.autograd import zero_gradients
 from minidl.kernels import update as kernels
 from minidl.kernels.elementwise import fill
 from minidl.kernels.kernel import Kernel
+from minidl.optim.settings import ParameterGroup
 from minidl.stabilize.update import (
     Update,
     gradient_segments,
@@ -19,42 +20,14 @@ from minidl.stabilize.update import (
 )
 
 
-class ParameterGroup(dict):
-    """A dict of settings whose numbers also live in `cells`, where recorded steps read them.
-
-    Assigning ``group["lr"] = 0.01`` changes the next step, recorded or not.
-    """
-
-    def __init__(self, settings, optimizer):
-        self.optimizer = optimizer
-        self.cells = np.array(optimizer.layout(settings), np.float64)
-        super().__init__(settings)
-
-    def __setitem__(self, key, value):
-        self.update({key: value})
-
-    def update(self, *args, **kwargs):
-        """Change settings; ValueError, and nothing changed, if one is out of range."""
-        outside_recordings("param_groups: changed")
-        settings = {**self, **dict(*args, **kwargs)}
-        self.cells[:] = self.optimizer.layout(settings)
-        if self.optimizer.buffers_of(settings) != self.optimizer.buffers_of(self):
-            self.optimizer.revise()
-        super().update(settings)
-
-    def __ior__(self, settings):  # type: ignore[misc]
-        self.update(settings)
-        return self
-
-
 class ParameterState:
     """What an optimizer keeps for one parameter.
 
     Attributes
     ----------
-    clock : ndarray of float64, shape (3,)
-        Number of steps taken, and the two bias corrections that belong to it. Parameters that have always been
-        updated together share one clock, so that kernels may take them together.
+    clock : ndarray of float64
+        Number of steps taken, and what else the optimizer's `clock` counts. Parameters that have always been updated
+        together share one clock, so that kernels may take them together.
     buffers : dict
         Arrays of the parameter's shape, by PyTorch's names.
     """
@@ -85,8 +58,11 @@ class Optimizer(Update):
     """
 
     buffers: tuple[str, ...] = ()  # names of the state arrays that a parameter gets
+    clock: dict[str, float] = {"step": 0}  # names of the state's numbers, and where they begin
     revision = 0  # counts what makes recorded steps stale: another group, other state
     kernel: Kernel
+    advance = kernels.advance  # the kernel that moves the clocks on
+    per_parameter = False  # whether the kernel takes sums over parameters, whose segments are then not joined
 
     def __init__(self, params, defaults, on_nonfinite="raise"):
         super().__init__()
@@ -187,8 +163,8 @@ class Optimizer(Update):
             self.call(kernels.guard, [self.go, spoiled, *pieces], [], sizes(pieces), [self.policy], dtype=dtype)
 
     def states(self, parameters, group):
-        """State of parameters that are about to be updated together, zeros on first use."""
-        clock = np.zeros(3)
+        """State of parameters that are about to be updated together, made on first use."""
+        clock = np.array(list(self.clock.values()), np.float64)
         for parameter in parameters:
             self.state.setdefault(parameter, ParameterState(clock))
         for name in self.buffers_of(group):
@@ -196,6 +172,7 @@ class Optimizer(Update):
                 buffers = self.state[parameter].buffers
                 if name not in buffers:
                     buffers[name] = self.arena.zeros(parameter.shape, parameter.dtype)
+                    buffers[name][...] = self.beginning(group)
                 elif buffers[name].dtype != parameter.dtype or buffers[name].shape != parameter.shape:
                     raise TypeError(
                         f"{self.name}: {parameter.name or 'a parameter'} is now {parameter.dtype} of shape "
@@ -222,6 +199,10 @@ class Optimizer(Update):
         """Names of the state arrays that the settings of a group call for."""
         return self.buffers
 
+    def beginning(self, group):
+        """What the state arrays of a group begin with."""
+        return 0.0
+
     def update(self, group, parameters):
         """Make the calls that update `parameters`, all of one dtype and group."""
         states = self.states(parameters, group)
@@ -230,19 +211,24 @@ class Optimizer(Update):
                 state.recording.rely_on(kept, "clock")
         clocks = [kept.clock for kept in states]
         distinct = list({id(clock): clock for clock in clocks}.values())
-        self.call(kernels.advance, distinct, [self.go], [len(distinct)], group.cells)
+        self.call(self.advance, distinct, [self.go], [len(distinct)], group.cells)
 
         weights, gradients = [p.array for p in parameters], [p.buffer for p in parameters]
         names = self.buffers_of(group)
         moments = {name: [kept.buffers[name] for kept in states] for name in names}
-        stretches = runs([weights, gradients, *moments.values()], clocks)
+        stretches = runs([weights, gradients, *moments.values()], parameters if self.per_parameter else clocks)
         pieces = segments(weights, stretches)
         outputs: list[np.ndarray | None] = list(pieces)
         for name in self.buffers:
             outputs += segments(moments[name], stretches) if name in names else [None] * len(pieces)
-        ticking = [clocks[first] for first, last in stretches for _ in segments(weights, [(first, last)])]
+        counts = [len(segments(weights, [stretch])) for stretch in stretches]
+        ticking = [clocks[first] for (first, _), count in zip(stretches, counts, strict=True) for _ in range(count)]
         inputs = [*segments(gradients, stretches), *ticking, self.go]
-        self.call(self.kernel, outputs, inputs, sizes(pieces), group.cells)
+        extents, sums = sizes(pieces), []
+        if self.per_parameter:
+            extents += np.repeat(np.cumsum([0, *counts[:-1]]), counts).tolist()  # where a segment's parameter begins
+            sums = [memory.empty((2, len(pieces)), np.float64)]
+        self.call(self.kernel, outputs, inputs, extents, group.cells, scratch=sums)
 
     # saving
 
@@ -250,14 +236,7 @@ class Optimizer(Update):
         """Settings and state, with parameters numbered in order as in PyTorch."""
         numbers = {parameter: i for i, parameter in enumerate(self.parameters)}
         groups = [{**group, "params": [numbers[p] for p in group["params"]]} for group in self.param_groups]
-        state = {
-            numbers[parameter]: {
-                "step": kept.clock[0],
-                **{name: buffer.copy() for name, buffer in kept.buffers.items()},
-            }
-            for parameter, kept in self.state.items()
-        }
-        return {"state": state, "param_groups": groups}
+        return {"state": self.packed(numbers), "param_groups": groups}
 
     def load_state_dict(self, state_dict):
         """Take over copies of what `state_dict`, or that of PyTorch's optimizer, returned.
@@ -280,15 +259,40 @@ class Optimizer(Update):
         ]
         for group in groups:
             self.layout(group)
-        owners = [(parameter, group) for group in groups for parameter in group["params"]]
         entries = {int(number): values for number, values in state_dict["state"].items()}
-        arena, loaded = memory.Arena(), {}
-        clocks: dict[float, np.ndarray] = {}
+        for number in entries:
+            if not 0 <= number < len(self.parameters):
+                raise ValueError(
+                    f"{function}: got state of parameter {number}, expected 0 to {len(self.parameters) - 1}"
+                )
+        loaded = self.unpacked(function, entries, groups)
+        for group, settings in zip(self.param_groups, groups, strict=True):
+            group.update(settings)
+        self.state = loaded
+        self.revise()
+
+    def packed(self, numbers):
+        """The state as PyTorch saves it, given the parameters' numbers."""
+        return {
+            numbers[parameter]: {
+                **dict(zip(self.clock, kept.clock.tolist(), strict=True)),
+                **{name: buffer.copy() for name, buffer in kept.buffers.items()},
+            }
+            for parameter, kept in self.state.items()
+        }
+
+    def unpacked(self, function, entries, groups):
+        """The state from what PyTorch would have saved under each number; ValueError if it does not fit."""
+        owners = [(parameter, group) for group in groups for parameter in group["params"]]
+        loaded = {}
+        clocks: dict[tuple[float, ...], np.ndarray] = {}
         for number, values in entries.items():
-            if not 0 <= number < len(owners):
-                raise ValueError(f"{function}: got state of parameter {number}, expected 0 to {len(owners) - 1}")
-            step = float(values.get("step", 1))  # PyTorch's SGD counts none
-            loaded[owners[number][0]] = ParameterState(clocks.setdefault(step, np.array([step, 0, 0])))
+            values = {"step": 1, **values}  # PyTorch's SGD counts none
+            missing = [name for name in self.clock if name not in values]
+            if missing:
+                raise ValueError(f"{function}: {missing[0]} of parameter {number}: got none, expected a number")
+            reading = tuple(float(values[name]) for name in self.clock)
+            loaded[owners[number][0]] = ParameterState(clocks.setdefault(reading, np.array(reading)))
         for name in self.buffers:
             for number, values in sorted(entries.items()):  # neighbours again
                 parameter, group = owners[number]
@@ -300,12 +304,9 @@ class Optimizer(Update):
                     raise ValueError(
                         f"{function}: {name} of parameter {number}: got {got}, expected shape {parameter.shape}"
                     )
-                buffer = loaded[parameter].buffers[name] = arena.zeros(parameter.shape, parameter.dtype)
+                buffer = loaded[parameter].buffers[name] = self.arena.zeros(parameter.shape, parameter.dtype)
                 buffer[...] = value
-        for group, settings in zip(self.param_groups, groups, strict=True):
-            group.update(settings)
-        self.arena, self.state = arena, loaded
-        self.revise()
+        return loaded
 
     def __deepcopy__(self, memo):
         raise TypeError(
@@ -322,19 +323,3 @@ class Optimizer(Update):
             lines += [f"Parameter Group {i}"]
             lines += [f"    {name}: {value}" for name, value in sorted(group.items()) if name != "params"]
         return "\n".join([*lines, ")"])
-
-
-def at_least(optimizer, setting, value, low=0.0):
-    """`value` as a float; ValueError unless it is a finite number >= `low`."""
-    number = float(value)
-    if not low <= number < float("inf"):
-        raise ValueError(f"{optimizer}: {setting}: got {value}, expected a finite number >= {low:g}")
-    return number
-
-
-def fraction(optimizer, setting, value):
-    """`value` as a float; ValueError unless 0 <= value < 1."""
-    number = float(value)
-    if not 0 <= number < 1:
-        raise ValueError(f"{optimizer}: {setting}: got {value}, expected 0 <= {setting} < 1")
-    return number

@@ -1,7 +1,8 @@
 """Stochastic gradient descent."""
 
-from minidl.kernels import update as kernels
-from minidl.optim.optimizer import Optimizer, at_least
+from minidl.kernels import sgd as kernels
+from minidl.optim.optimizer import Optimizer
+from minidl.optim.settings import at_least
 
 
 class SGD(Optimizer):

@@ -1,0 +1,5 @@
+from minidl.kernels.kernel import Kernel
+
+adadelta: Kernel
+adagrad: Kernel
+rmsprop: Kernel

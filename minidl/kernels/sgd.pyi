@@ -1,0 +1,4 @@
+from minidl.kernels.kernel import Kernel
+
+sgd: Kernel
+lion: Kernel

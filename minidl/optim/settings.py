@@ -1,0 +1,58 @@
+"""Settings of optimizers: where they live, and whether they are in range."""
+
+import numbers
+
+import numpy as np
+
+from minidl.engine import outside_recordings
+
+
+class ParameterGroup(dict):
+    """A dict of settings whose numbers also live in `cells`, where recorded steps read them.
+
+    Assigning ``group["lr"] = 0.01`` changes the next step, recorded or not.
+    """
+
+    def __init__(self, settings, optimizer):
+        self.optimizer = optimizer
+        self.cells = np.array(optimizer.layout(settings), np.float64)
+        super().__init__(settings)
+
+    def __setitem__(self, key, value):
+        self.update({key: value})
+
+    def update(self, *args, **kwargs):
+        """Change settings; ValueError, and nothing changed, if one is out of range."""
+        outside_recordings("param_groups: changed")
+        settings = {**self, **dict(*args, **kwargs)}
+        self.cells[:] = self.optimizer.layout(settings)
+        if self.optimizer.buffers_of(settings) != self.optimizer.buffers_of(self):
+            self.optimizer.revise()
+        super().update(settings)
+
+    def __ior__(self, settings):  # type: ignore[misc]
+        self.update(settings)
+        return self
+
+
+def at_least(optimizer, setting, value, low=0.0):
+    """`value` as a float; ValueError unless it is a finite number >= `low`."""
+    number = float(value)
+    if not low <= number < float("inf"):
+        raise ValueError(f"{optimizer}: {setting}: got {value}, expected a finite number >= {low:g}")
+    return number
+
+
+def fraction(optimizer, setting, value):
+    """`value` as a float; ValueError unless 0 <= value < 1."""
+    number = float(value)
+    if not 0 <= number < 1:
+        raise ValueError(f"{optimizer}: {setting}: got {value}, expected 0 <= {setting} < 1")
+    return number
+
+
+def whole(optimizer, setting, value, low=1):
+    """`value` itself; ValueError unless it is a whole number >= `low`."""
+    if not isinstance(value, numbers.Integral) or value < low:
+        raise ValueError(f"{optimizer}: {setting}: got {value}, expected a whole number >= {low}")
+    return value
