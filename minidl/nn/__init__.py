@@ -66,7 +66,8 @@ from minidl.nn.pooling import (
     MaxPool1d,
     MaxPool2d,
 )
-from minidl.nn.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
+from minidl.nn.recurrent import GRU, LSTM, RNN
+from minidl.nn.recurrent_cell import GRUCell, LSTMCell, RNNCell
 from minidl.nn.upsample import Fold, Unfold, Upsample
 from minidl.tensor import Parameter
 

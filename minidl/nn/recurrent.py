@@ -1,4 +1,4 @@
-"""Recurrent layers and cells: RNN, LSTM, GRU."""
+"""Recurrent layers: RNN, LSTM, GRU."""
 
 import warnings
 
@@ -9,98 +9,12 @@ from minidl import functional as F
 from minidl.engine import as_tensor, is_grad_enabled, memory, version
 from minidl.functional.embedding import Embedding
 from minidl.functional.sequence import zero_padding
-from minidl.nn import init
-from minidl.nn.module import Module
+from minidl.nn.recurrence import GRURecurrence, LSTMRecurrence, Recurrence, TanhRecurrence
 from minidl.nn.utils.packed import PackedSequence
-from minidl.nn.values import float_dtype
 from minidl.tensor import Parameter, Tensor
 
 
-class _Recurrence(Module):
-    """What layers and cells share: weights with PyTorch's names, and one run through time with them.
-
-    Input weights start from Xavier's uniform distribution and recurrent ones orthogonal, gate by gate (Glorot & Bengio
-    2010; Saxe et al. 2014); biases from 0, the forget gate's from 1 (Jozefowicz et al. 2015).
-    """
-
-    gates: int
-    states: tuple[str, ...] = ("h_0",)
-    forget: int | None = None  # the gate whose bias starts from 1
-
-    def __init__(self, input_size, hidden_size, bias, dtype):
-        super().__init__()
-        for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
-            if not isinstance(size, (int, np.integer)) or size < 1:
-                raise ValueError(f"{type(self).__name__}: {name}: got {size!r}, expected an integer >= 1")
-        self.input_size, self.hidden_size, self.bias = int(input_size), int(hidden_size), bool(bias)
-        self._dtype = float_dtype(type(self).__name__, dtype)
-
-    def _add_weights(self, suffix, inputs):
-        """Parameters of one direction of one layer."""
-        rows, H = self.gates * self.hidden_size, self.hidden_size
-        shapes: dict[str, tuple] = {"weight_ih": (rows, inputs), "weight_hh": (rows, H)}
-        if self.bias:
-            shapes.update(bias_ih=(rows,), bias_hh=(rows,))
-        for name, shape in shapes.items():
-            setattr(self, name + suffix, Parameter(memory.empty(shape, self._dtype)))
-
-    def reset_parameters(self):
-        """Draw new initial values."""
-        H = self.hidden_size
-        for name, parameter in self.named_parameters():
-            if not name.startswith(("weight_ih", "weight_hh")):
-                init.zeros_(parameter)
-                if self.forget is not None and name.startswith("bias_ih"):
-                    parameter.array[self.forget * H :][:H] = 1
-                continue
-            draw = init.xavier_uniform_ if name.startswith("weight_ih") else init.orthogonal_
-            for gate in range(self.gates):
-                draw(Tensor(parameter.array[gate * H :][:H]))
-
-    def reset_parameters_torch(self):
-        """Draw PyTorch's initial values: all uniform within 1 / sqrt(hidden_size)."""
-        for parameter in self.parameters():
-            init.torch_uniform_(parameter, self.hidden_size)
-
-    def _weight(self, name, suffix):
-        return getattr(self, name + suffix, None)
-
-    def _gates(self, x, suffix, merge):
-        """The inputs' share of the gates, all steps in one product; with both biases if they may be merged."""
-        bias = self._weight("bias_ih", suffix)
-        if merge and bias is not None:
-            bias = bias + self._weight("bias_hh", suffix)
-        return F.linear(x, self._weight("weight_ih", suffix), bias)
-
-    def _recur(self, x, suffix, state, options):
-        """The outputs and the last state: y, h_n, ..."""
-        raise NotImplementedError
-
-    def _check_input(self, x, dims):
-        if x.ndim not in dims or x.shape[-1] != self.input_size:
-            wanted = " or ".join(f"{d}" for d in dims)
-            raise ValueError(f"input has shape {x.shape}, expected {wanted} dimensions, the last {self.input_size}")
-
-    def _check_state(self, hx, shape):
-        """The state as a tuple of tensors of that shape; () for None."""
-        if hx is None:
-            return ()
-        several = isinstance(hx, (tuple, list))
-        if several != (len(self.states) > 1) or several and len(hx) != len(self.states):
-            got = f"a {type(hx).__name__}" + (f" of {len(hx)}" if several else "")
-            raise TypeError(f"hx: got {got}, expected {self._as_hx(self.states)}")
-        hx = tuple(as_tensor(state) for state in (hx if several else (hx,)))
-        for name, state in zip(self.states, hx, strict=True):
-            if state.shape != shape:
-                raise ValueError(f"{name} has shape {state.shape}, expected {shape}")
-        return hx
-
-    def _as_hx(self, states):
-        """A state as users know it."""
-        return tuple(states) if len(self.states) > 1 else states[0]
-
-
-class _Layers(_Recurrence):
+class _Layers(Recurrence):
     """Layers of recurrences on top of each other, in one or both directions."""
 
     def __init__(self, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype):
@@ -236,84 +150,7 @@ class _Layers(_Recurrence):
         return ", ".join([str(self.input_size), str(self.hidden_size), *changed])
 
 
-class _Cell(_Recurrence):
-    """One step of a recurrence."""
-
-    def __init__(self, input_size, hidden_size, bias, dtype):
-        super().__init__(input_size, hidden_size, bias, dtype)
-        self._add_weights("", self.input_size)
-        self.reset_parameters()
-
-    def forward(self, input, hx=None):
-        """Make one step.
-
-        Parameters
-        ----------
-        input : Tensor, shape (B, input_size) or (input_size,)
-        hx : Tensor, shape (B, hidden_size) or (hidden_size,), optional
-            State to start from, zeros by default; for LSTMCell a pair (h_0, c_0).
-
-        Returns
-        -------
-        The next state, like `hx`.
-        """
-        x = as_tensor(input)
-        self._check_input(x, (2, 1))
-        hx = self._check_state(hx, (*x.shape[:-1], self.hidden_size))
-        B = len(x) if x.ndim == 2 else 1
-        state = [F.reshape(s, (B, self.hidden_size)) for s in hx]
-        _, *last = self._recur(F.reshape(x, (1, B, self.input_size)), "", state, {})
-        return self._as_hx([F.reshape(s, (*x.shape[:-1], self.hidden_size)) for s in last])
-
-    def extra_repr(self):
-        return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
-
-
-class _Tanh(_Recurrence):
-    """h = tanh(W_ih x + b_ih + W_hh h + b_hh), or relu."""
-
-    gates = 1
-
-    norm_penalty = None
-
-    def _set_nonlinearity(self, nonlinearity):
-        if nonlinearity not in ("tanh", "relu"):
-            kind = type(self).__name__
-            raise ValueError(f"{kind}: nonlinearity: got {nonlinearity!r}, expected 'tanh' or 'relu'")
-        self.nonlinearity = nonlinearity
-
-    def _recur(self, x, suffix, state, options):
-        gates = self._gates(x, suffix, merge=True)
-        options = {"activation": self.nonlinearity, "norm_penalty": self.norm_penalty, **options}
-        return F.rnn(gates, self._weight("weight_hh", suffix), *state, **options)
-
-    def extra_repr(self):
-        return super().extra_repr() + (", nonlinearity=relu" if self.nonlinearity == "relu" else "")
-
-
-class _LSTM(_Recurrence):
-    """i, f, o = sigmoid, g = tanh of the quarters of W_ih x + b_ih + W_hh h + b_hh;  c = f c + i g, h = o tanh(c)."""
-
-    gates, states, forget = 4, ("h_0", "c_0"), 1
-    peephole = False
-
-    def _recur(self, x, suffix, state, options):
-        gates, weight = self._gates(x, suffix, merge=True), self._weight("weight_hh", suffix)
-        options = {"peephole": self._weight("weight_peephole", suffix), **options}
-        return F.lstm(gates, weight, *state, **options)
-
-
-class _GRU(_Recurrence):
-    """r, z = sigmoid, n = tanh(W_in x + b_in + r (W_hn h + b_hn));  h = (1 - z) n + z h."""
-
-    gates = 3
-
-    def _recur(self, x, suffix, state, options):
-        gates, weight = self._gates(x, suffix, merge=False), self._weight("weight_hh", suffix)
-        return F.gru(gates, weight, self._weight("bias_hh", suffix), *state, **options)
-
-
-class RNN(_Tanh, _Layers):
+class RNN(TanhRecurrence, _Layers):
     """Simple recurrent layers: Elman (1990). See `LSTM` for the parameters that they share.
 
     Parameters
@@ -342,7 +179,7 @@ class RNN(_Tanh, _Layers):
         self._set_nonlinearity(nonlinearity)
 
 
-class LSTM(_LSTM, _Layers):
+class LSTM(LSTMRecurrence, _Layers):
     """Long short-term memory: Hochreiter & Schmidhuber (1997), with forget gates: Gers et al. (2000).
 
     Parameters
@@ -400,7 +237,7 @@ class LSTM(_LSTM, _Layers):
         return super().extra_repr() + (", peephole=True" if self.peephole else "")
 
 
-class GRU(_GRU, _Layers):
+class GRU(GRURecurrence, _Layers):
     """Gated recurrent units: Cho et al. (2014); the reset is applied after the product. See `LSTM` for the parameters.
 
     Shapes
@@ -422,28 +259,6 @@ class GRU(_GRU, _Layers):
         dtype="float32",
     ):
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype)
-
-
-class RNNCell(_Tanh, _Cell):
-    """One step of an `RNN`; parameters weight_ih, weight_hh, bias_ih, bias_hh."""
-
-    def __init__(self, input_size, hidden_size, bias=True, nonlinearity="tanh", dtype="float32"):
-        super().__init__(input_size, hidden_size, bias, dtype)
-        self._set_nonlinearity(nonlinearity)
-
-
-class LSTMCell(_LSTM, _Cell):
-    """One step of an `LSTM`; parameters weight_ih, weight_hh, bias_ih, bias_hh."""
-
-    def __init__(self, input_size, hidden_size, bias=True, dtype="float32"):
-        super().__init__(input_size, hidden_size, bias, dtype)
-
-
-class GRUCell(_GRU, _Cell):
-    """One step of a `GRU`; parameters weight_ih, weight_hh, bias_ih, bias_hh."""
-
-    def __init__(self, input_size, hidden_size, bias=True, dtype="float32"):
-        super().__init__(input_size, hidden_size, bias, dtype)
 
 
 def looked_up(x):
