@@ -3,6 +3,7 @@
 from minidl.train.callbacks import Callback, CSVLogger, EarlyStopping, LRScheduler, ModelCheckpoint, ProgressBar
 from minidl.train.history import History
 from minidl.train.metrics import accuracy
+from minidl.train.range_test import RangeTest, lr_range_test
 from minidl.train.trainer import Trainer
 
 __all__ = [
@@ -13,6 +14,8 @@ __all__ = [
     "LRScheduler",
     "ModelCheckpoint",
     "ProgressBar",
+    "RangeTest",
     "Trainer",
     "accuracy",
+    "lr_range_test",
 ]
