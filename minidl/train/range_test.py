@@ -107,7 +107,7 @@ def lr_range_test(model, optimizer, loss_fn, loader, start=1e-7, end=10.0, steps
                 group["lr"] = float(rate)
             try:
                 losses.append(step(*batch).item())
-            except FloatingPointError:
+            except FloatingPointError:  # of the loss, or of a gradient
                 diverged = float(rate)
                 break
             if is_worse(losses, window):
@@ -152,7 +152,7 @@ def smoothed(losses, window):
 def is_worse(losses, window):
     """Whether the mean of the last losses is far above the best of such means."""
     means = np.convolve(losses, np.ones(window) / window, "valid") if len(losses) >= window else np.array(losses)
-    return not np.isfinite(losses[-1]) or means[-1] > means.min() + (WORSE - 1) * abs(means.min())
+    return means[-1] > means.min() + (WORSE - 1) * abs(means.min())
 
 
 def halfway(rates, losses, window):
