@@ -5,7 +5,6 @@ import pytest
 from training import batches, clouds, make, same, weights
 
 import minidl as dl
-from minidl import nn, optim
 from minidl.optim import lr_scheduler
 from minidl.train import Callback, CSVLogger, EarlyStopping, LRScheduler, ModelCheckpoint, ProgressBar
 
@@ -151,89 +150,6 @@ def test_progress_bar_only_on_a_terminal(capsys, monkeypatch):
     assert "4/4" in capsys.readouterr().err
 
 
-# schedules
-
-
-def make_optimizer(lr=0.1):
-    model = nn.Linear(2, 2)
-    return optim.SGD([{"params": [model.weight]}, {"params": [model.bias], "lr": 1.0}], lr=lr)
-
-
-def rates(schedule, steps):
-    found = []
-    for _ in range(steps):
-        found.append(schedule.get_last_lr())
-        schedule.step()
-    return found
-
-
-@pytest.mark.parametrize("name, options", [("StepLR", (3, 0.5)), ("StepLR", (1,)), ("ExponentialLR", (0.9,))])
-def test_schedules_are_those_of_torch(name, options):
-    torch = pytest.importorskip("torch")
-    theirs = torch.optim.SGD([{"params": [torch.zeros(1)]}, {"params": [torch.zeros(1)], "lr": 1.0}], lr=0.1)
-    expected = getattr(torch.optim.lr_scheduler, name)(theirs, *options)
-    found = getattr(lr_scheduler, name)(make_optimizer(), *options)
-    for _ in range(10):
-        assert found.get_last_lr() == expected.get_last_lr() and found.last_epoch == expected.last_epoch
-        theirs.step()
-        expected.step()
-        found.step()
-
-
-@pytest.mark.parametrize(
-    "name, options",
-    [
-        ("CosineAnnealingLR", {"T_max": 6}),
-        ("CosineAnnealingLR", {"T_max": 4, "eta_min": 0.01}),
-        ("OneCycleLR", {"max_lr": 0.5, "total_steps": 12}),
-        ("OneCycleLR", {"max_lr": [0.5, 0.2], "epochs": 4, "steps_per_epoch": 3, "anneal_strategy": "linear"}),
-        ("OneCycleLR", {"max_lr": 0.5, "total_steps": 15, "three_phase": True, "div_factor": 4}),
-        ("OneCycleLR", {"max_lr": 0.5, "total_steps": 12, "base_momentum": [0.8, 0.7], "max_momentum": 0.9}),
-        ("OneCycleLR", {"max_lr": 0.5, "total_steps": 12, "cycle_momentum": False, "final_div_factor": 10}),
-        ("OneCycleLR", {"max_lr": 0.5, "total_steps": 12, "pct_start": 0.0}),
-        ("OneCycleLR", {"max_lr": 0.5, "total_steps": 12, "pct_start": 0.5}),
-    ],
-)
-@pytest.mark.parametrize("kind", ["SGD", "Adam"])
-def test_training_with_a_schedule_is_that_of_torch(kind, name, options):
-    torch = pytest.importorskip("torch")
-    settings = {"momentum": 0.9} if kind == "SGD" else {}
-    ours = [dl.Parameter(np.ones(3)), dl.Parameter(np.ones(2))]
-    theirs = [torch.nn.Parameter(torch.ones(p.shape, dtype=torch.float64)) for p in ours]
-
-    def make(library, parameters):
-        groups = [{"params": [parameters[0]]}, {"params": [parameters[1]], "lr": 0.3}]
-        optimizer = getattr(library, kind)(groups, lr=0.1, **settings)
-        return optimizer, getattr(library.lr_scheduler, name)(optimizer, **options)
-
-    (one, found), (other, expected) = make(optim, ours), make(torch.optim, theirs)
-    step = dl.record(one.step)  # reads rate and momentum anew at every call
-    for i in range(11):  # behind its end, a linear schedule of PyTorch goes below zero
-        for p, q in zip(ours, theirs, strict=True):
-            p.grad, q.grad = np.full(p.shape, float(i % 5)), torch.full(q.shape, float(i % 5), dtype=torch.float64)
-        step()
-        other.step()
-        for p, q in zip(ours, theirs, strict=True):
-            np.testing.assert_allclose(p.numpy(), q.detach().numpy(), rtol=1e-9)
-        found.step()
-        expected.step()
-        np.testing.assert_allclose(found.get_last_lr(), expected.get_last_lr(), rtol=1e-9, atol=1e-15)
-        for mine, yours in zip(one.param_groups, other.param_groups, strict=True):
-            assert mine.get("betas", mine.get("momentum")) == pytest.approx(yours.get("betas", yours.get("momentum")))
-
-
-def test_one_cycle_ends():
-    schedule = lr_scheduler.OneCycleLR(make_optimizer(), 1.0, 5)
-    found = rates(schedule, 5)
-    assert found[0] == pytest.approx([1 / 25] * 2) and found[4] == pytest.approx([1 / 25 / 1e4] * 2)
-    assert max(rate for rate, _ in found) < 1  # the top lies between two steps
-    assert schedule.get_last_lr() == found[4]
-    with pytest.raises(ValueError, match="OneCycleLR: step 6 of 5: the cycle is over"):
-        schedule.step()
-    # where the way up has no length: PyTorch divides by zero
-    assert rates(lr_scheduler.OneCycleLR(make_optimizer(), 1.0, 10, pct_start=0.1), 10)[0] == [1.0, 1.0]
-
-
 def test_a_schedule_per_batch():
     trainer = make(lr=0.1)
     schedule = lr_scheduler.CosineAnnealingLR(trainer.optimizer, 8)
@@ -241,37 +157,12 @@ def test_a_schedule_per_batch():
     assert history["lr"] == pytest.approx([0.05, 0.0])
 
 
-def test_schedule_state():
-    one = lr_scheduler.StepLR(make_optimizer(), 2, 0.1)
-    first = rates(one, 3)
-    state = one.state_dict()
-    assert "optimizer" not in state and state["last_epoch"] == 3
-    other = lr_scheduler.StepLR(make_optimizer(), 5, 0.7)
-    other.load_state_dict(state)
-    other.optimizer.param_groups[0]["lr"], other.optimizer.param_groups[1]["lr"] = one.get_last_lr()
-    assert rates(other, 4) == rates(one, 4) and first[0] == [0.1, 1.0]
-
-
-def test_schedule_errors():
-    with pytest.raises(ValueError, match="step_size: got 0"):
-        lr_scheduler.StepLR(make_optimizer(), 0)
-    with pytest.raises(KeyError, match="initial_lr"):
-        lr_scheduler.ExponentialLR(make_optimizer(), 0.9, last_epoch=3)
-    for message, options in [
-        ("total_steps: got 0", {"total_steps": 0}),
-        ("expected total_steps, or epochs", {"epochs": 3}),
-        ("pct_start: got 2", {"total_steps": 3, "pct_start": 2}),
-        ("anneal_strategy: got 'log'", {"total_steps": 3, "anneal_strategy": "log"}),
-        ("got 3 values, expected one for each of 2", {"total_steps": 3, "max_momentum": [1, 2, 3]}),
-    ]:
-        with pytest.raises(ValueError, match=message):
-            lr_scheduler.OneCycleLR(make_optimizer(), 0.1, **options)
-    with pytest.raises(ValueError, match="T_max: got 0"):
-        lr_scheduler.CosineAnnealingLR(make_optimizer(), 0)
-    schedule = lr_scheduler.ExponentialLR(make_optimizer(), 0.9)
-
-    def step():
-        schedule.step()
-
-    with pytest.raises(RuntimeError, match="ExponentialLR.step: called while recording"):
-        dl.record(step)()
+def test_a_schedule_that_looks_at_a_figure():
+    trainer = make(lr=0.1)
+    script = Scripted(val_accuracy=[0.5, 0.6, 0.6, 0.6])
+    schedule = lr_scheduler.ReduceLROnPlateau(trainer.optimizer, "max", factor=0.5, patience=0)
+    callbacks = [script, LRScheduler(schedule, monitor="val_accuracy")]
+    history = trainer.fit(batches(), clouds(), epochs=4, callbacks=callbacks)
+    assert history["lr"] == [0.1, 0.1, 0.1, 0.05] and schedule.get_last_lr() == [0.025]
+    with pytest.raises(ValueError, match="LRScheduler: monitor: got 'val_loss', expected one of .*'loss'"):
+        trainer.fit(batches(), epochs=1, callbacks=[LRScheduler(schedule)])

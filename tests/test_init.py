@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import minidl as dl
+from minidl import functional as F
 from minidl import nn
 from minidl.nn import init
 
@@ -127,6 +128,35 @@ def test_orthogonal_is_uniform():
     assert abs(np.var(traces) - 1) < 0.25
 
 
+@pytest.mark.parametrize("shape, groups", [((6, 4, 3), 1), ((4, 6, 3, 5), 1), ((6, 2, 1, 3, 4), 3), ((4, 1, 2, 2), 2)])
+def test_dirac(shape, groups):
+    """A convolution with it passes its input on, as far as there are channels."""
+    w = init.dirac_(empty(*shape), groups)
+    kept = min(shape[0] // groups, shape[1])
+    assert w.numpy().sum() == kept * groups and ((w.numpy() == 0) | (w.numpy() == 1)).all()
+    if len(shape) < 5:
+        x = dl.randn((2, shape[1] * groups, *[7] * (len(shape) - 2)), dtype="float64")
+        convolve = F.conv1d if len(shape) == 3 else F.conv2d
+        y = convolve(x, w, padding=tuple(size // 2 for size in shape[2:]), groups=groups).numpy()
+        y = y.reshape(2, groups, -1, *y.shape[2:])[(..., *[slice(7)] * (len(shape) - 2))]
+        passed = x.numpy().reshape(2, groups, -1, *x.shape[2:])[:, :, :kept]
+        np.testing.assert_array_equal(y[:, :, :kept], passed)
+        assert not y[:, :, kept:].any()
+
+
+@pytest.mark.parametrize("shape", [(8, 5, 3), (5, 5, 3, 3), (9, 4, 5, 1), (3, 3, 3, 3, 3)])
+def test_delta_orthogonal_keeps_the_norm(shape):
+    w = init.delta_orthogonal_(empty(*shape), gain=2.0)
+    assert np.count_nonzero(w.numpy()) <= shape[0] * shape[1]
+    middle = w.numpy()[(..., *(size // 2 for size in shape[2:]))] / 2
+    np.testing.assert_allclose(middle.T @ middle, np.eye(shape[1]), atol=1e-12)
+    if len(shape) < 5:
+        x = dl.randn((2, shape[1], *[9] * (len(shape) - 2)), dtype="float64")
+        convolve = F.conv1d if len(shape) == 3 else F.conv2d
+        y = convolve(x, w, padding=tuple(size // 2 for size in shape[2:]))
+        np.testing.assert_allclose(np.linalg.norm(y.numpy()), 2 * np.linalg.norm(x.numpy()), rtol=1e-12)
+
+
 @pytest.mark.parametrize("sparsity, zeros", [(0, 0), (0.1, 5), (0.9, 45), (0.91, 46), (1, 50)])
 def test_sparse(sparsity, zeros):
     w = init.sparse_(empty(50, 400), sparsity, std=0.1).numpy()
@@ -155,6 +185,10 @@ def test_sparse(sparsity, zeros):
 )
 def test_nothing_to_fill(function, shape):
     assert function(empty(*shape)).shape == shape
+
+
+def test_no_channels():
+    assert not init.delta_orthogonal_(empty(0, 3, 3)).numpy().size and not init.dirac_(empty(3, 0, 3)).numpy().size
 
 
 def test_gains():
@@ -235,6 +269,9 @@ def test_torch_defaults():
         (lambda w: init.kaiming_uniform_(w, nonlinearity="swish"), "calculate_gain: nonlinearity: got 'swish'"),
         (lambda w: init.calculate_gain("leaky_relu", "steep"), "calculate_gain: param: got 'steep'"),
         (lambda w: init.orthogonal_(empty(3)), r"orthogonal_: tensor: got \(3,\)"),
+        (lambda w: init.delta_orthogonal_(w), r"delta_orthogonal_: tensor: got \(3, 4\), expected 3 to 5 dimensions"),
+        (lambda w: init.dirac_(w), r"dirac_: tensor: got \(3, 4\), expected 3 to 5 dimensions"),
+        (lambda w: init.dirac_(empty(4, 2, 3), 3), "dirac_: groups: got 3, expected a divisor of 4"),
         (lambda w: init.sparse_(empty(3, 3, 3), 0.5), "sparse_: tensor: got"),
         (lambda w: init.sparse_(w, 1.5), "sparse_: sparsity: got 1.5"),
         (lambda w: init.sparse_(w, 0.5, -1), "sparse_: std: got -1"),

@@ -4,6 +4,7 @@ from minidl.train.callbacks import Callback, CSVLogger, EarlyStopping, LRSchedul
 from minidl.train.history import History
 from minidl.train.language import LanguageTrainer, generate
 from minidl.train.metrics import accuracy
+from minidl.train.range_test import RangeTest, lr_range_test
 from minidl.train.trainer import Trainer
 
 __all__ = [
@@ -15,7 +16,9 @@ __all__ = [
     "LanguageTrainer",
     "ModelCheckpoint",
     "ProgressBar",
+    "RangeTest",
     "Trainer",
     "accuracy",
     "generate",
+    "lr_range_test",
 ]

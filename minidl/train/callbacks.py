@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from minidl.optim.lr_scheduler import ReduceLROnPlateau
 from minidl.serialize import save
 
 
@@ -61,9 +62,7 @@ class Monitor(Callback):
 
     def improved(self, logs):
         """Whether the figure is better than ever before in this run; a NaN never is."""
-        if self.monitor not in logs:
-            raise ValueError(f"{type(self).__name__}: monitor: got {self.monitor!r}, expected one of {list(logs)}")
-        value = logs[self.monitor]
+        value = figure_in(logs, self.monitor, type(self).__name__)
         if math.isnan(value) or self.best is not None and self.sign * (value - self.best) <= self.min_delta:
             return False
         self.best = value
@@ -141,17 +140,25 @@ class LRScheduler(Callback):
     scheduler : minidl.optim.lr_scheduler.LRScheduler
     per_batch : bool
         After every batch instead of every epoch.
+    monitor : str
+        The figure in `logs` that `ReduceLROnPlateau` looks at; for the other schedules it means nothing.
     """
 
-    def __init__(self, scheduler, per_batch=False):
-        self.scheduler, self.per_batch = scheduler, per_batch
+    def __init__(self, scheduler, per_batch=False, monitor="val_loss"):
+        self.scheduler, self.per_batch, self.monitor = scheduler, per_batch, monitor
 
     def on_train_batch_end(self, batch, logs):
         if self.per_batch:
-            self.scheduler.step()
+            self._step(logs)
 
     def on_epoch_end(self, epoch, logs):
         if not self.per_batch:
+            self._step(logs)
+
+    def _step(self, logs):
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(figure_in(logs, self.monitor, "LRScheduler"))
+        else:
             self.scheduler.step()
 
 
@@ -214,6 +221,13 @@ class ProgressBar(Callback):
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+
+
+def figure_in(logs, name, callback):
+    """A figure in `logs`; ValueError if it is not there."""
+    if name not in logs:
+        raise ValueError(f"{callback}: monitor: got {name!r}, expected one of {list(logs)}")
+    return logs[name]
 
 
 def figures(logs):

@@ -1,4 +1,4 @@
-"""Curves of a run."""
+"""Curves of a run, and of a range test."""
 
 
 def plot_curves(history, path):
@@ -33,4 +33,33 @@ def plot_curves(history, path):
         figure.axes[0].set_yscale("log")
         for set_formatter in (figure.axes[0].yaxis.set_major_formatter, figure.axes[0].yaxis.set_minor_formatter):
             set_formatter(ScalarFormatter())
+    figure.savefig(path, dpi=120)
+
+
+def plot_range_test(found, path):
+    """Loss over the learning rate, with the suggestion and where the loss diverged.
+
+    Parameters
+    ----------
+    found : RangeTest
+    path : str or Path
+        As for `plot_curves`.
+
+    Raises
+    ------
+    ImportError
+        If Matplotlib is missing.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 3.4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(found.lrs, found.losses)
+    for rate, label, style in ((found.suggestion, "suggestion", "--"), (found.diverged, "divergence", ":")):
+        if rate is not None:
+            axes.axvline(rate, color="grey", linestyle=style, label=f"{label}: {rate:.2g}")
+    axes.set(xlabel="learning rate", ylabel="loss", xscale="log")
+    axes.grid(alpha=0.3)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend()
     figure.savefig(path, dpi=120)

@@ -195,6 +195,12 @@ def test_distributions(name, arguments, shape):
     assert ours.std() == pytest.approx(theirs.std(), rel=0.03)
 
 
+@pytest.mark.parametrize("shape, groups", [((6, 4, 3), 1), ((4, 6, 3, 4), 2), ((6, 2, 1, 3, 4), 3), ((2, 5, 2, 2), 1)])
+def test_dirac(shape, groups):
+    ours = nn.init.dirac_(nn.Parameter(np.ones(shape, "float32")), groups).numpy()
+    np.testing.assert_array_equal(ours, torch.nn.init.dirac_(torch.ones(shape), groups).numpy())
+
+
 def test_torch_defaults():
     torch.manual_seed(0)
     ours, theirs = nn.init.torch_(nn.Linear(300, 2000)), torch.nn.Linear(300, 2000)
