@@ -977,3 +977,14 @@ def test_a_batch_of_no_sequences(kind):
 def test_repr():
     assert repr(nn.LSTM(3, 4, 2, peephole=True)) == "LSTM(3, 4, num_layers=2, peephole=True)"
     assert repr(nn.RNN(3, 4, nonlinearity="relu")) == "RNN(3, 4, nonlinearity=relu)"
+
+
+def test_what_a_recurrent_layer_returns_is_no_input():
+    model = nn.Sequential(nn.LSTM(5, 7), nn.Linear(7, 2))
+    with pytest.raises(ValueError, match=r"a tuple of Tensor, tuple, whose shapes differ.* the first is the output"):
+        model(np.zeros((4, 3, 5), np.float32))
+
+
+def test_lengths_in_the_place_of_the_state():
+    with pytest.raises(ValueError, match="lengths are given as lengths="):
+        nn.GRU(5, 7)(np.zeros((4, 2, 5), np.float32), np.array([4, 2]))

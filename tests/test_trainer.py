@@ -243,3 +243,10 @@ def test_modules_of_other_modes_keep_them():
 def test_fit_needs_an_optimizer():
     with pytest.raises(ValueError, match="without an optimizer"):
         Trainer(make().model, None).fit(batches())
+
+
+def test_a_model_that_returns_its_state():
+    model = nn.LSTM(3, 4)
+    trainer = Trainer(model, optim.Adam(model.parameters()))
+    with pytest.raises(TypeError, match=r"the model returned a tuple of 2, expected one tensor; .* LanguageTrainer"):
+        trainer.fit([(np.zeros((2, 5, 3), np.float32), np.zeros(5, np.int64))], epochs=1, progress=False)

@@ -60,7 +60,8 @@ def read_bytes(function, path):
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{function}: no such file: {path}")
+        what = "is a folder, expected a file" if path.is_dir() else "no such file"
+        raise FileNotFoundError(f"{function}: {path}: {what}")
     content = path.read_bytes()
     if content[:2] != b"\x1f\x8b":
         return content

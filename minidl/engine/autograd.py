@@ -149,7 +149,7 @@ def reachable(root):
         if node.freed:
             raise RuntimeError(
                 f"backward: the graph of {node} was freed by an earlier backward; "
-                "pass retain_graph=True there, or compute the forward pass again"
+                "compute the forward pass again, detach() a state that is carried on, or pass retain_graph=True there"
             )
         found.add(node)
         stack.extend(x.node for x in node.inputs if x.node is not None)

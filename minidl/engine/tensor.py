@@ -211,7 +211,14 @@ def as_array(value, dtype=None):
             return value.array
         value.check_readable(f"conversion to {np.dtype(dtype)}")
         value = value.array
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        parts = ", ".join(type(part).__name__ for part in value)
+        raise ValueError(
+            f"got a {type(value).__name__} of {parts}, whose shapes differ, expected a tensor or numbers of one shape; "
+            "of what a recurrent or an attention layer returns, the first is the output"
+        ) from None
     if dtype is None:
         dtype = canonical_dtype(array, value)
     return np.require(array, dtype, ["C", "ALIGNED"]) if array.ndim else np.array(array, dtype)

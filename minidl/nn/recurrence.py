@@ -86,7 +86,8 @@ class Recurrence(Module):
         hx = tuple(as_tensor(state) for state in (hx if several else (hx,)))
         for name, state in zip(self.states, hx, strict=True):
             if state.shape != shape:
-                raise ValueError(f"{name} has shape {state.shape}, expected {shape}")
+                hint = "; lengths are given as lengths=" if state.dtype.kind == "i" else ""
+                raise ValueError(f"{name} has shape {state.shape}, expected {shape}{hint}")
         return hx
 
     def _as_hx(self, states):

@@ -26,7 +26,7 @@ class Trainer:
     optimizer : Optimizer
         Over the model's parameters; None where only `evaluate` and `predict` are wanted.
     loss : callable
-        ``loss(output, target)`` gives a scalar tensor.
+        ``loss(output, target)`` gives a scalar tensor; by default `cross_entropy`, for labels.
     metrics : dict of str to callable, optional
         ``metric(output, target)`` gets arrays and gives the mean over the batch; by default the accuracy.
     clip_norm : float, optional
@@ -72,6 +72,11 @@ class Trainer:
     def _forward(self, batch):
         *inputs, target = batch
         output = self.model(*inputs)
+        if isinstance(output, tuple):
+            raise TypeError(
+                f"Trainer: the model returned a tuple of {len(output)}, expected one tensor; "
+                "a model with a state to carry on is for LanguageTrainer"
+            )
         return output, self.loss(output, target)
 
     # what users call
