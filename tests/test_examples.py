@@ -4,7 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from files import cifar_file, idx_folder
+from files import cifar_file, idx_folder, real
 
 FOLDER = Path(__file__).parents[1] / "examples"
 
@@ -49,3 +49,22 @@ def test_translate_dates(capsys):
     out = capsys.readouterr().out
     assert float(out.split("% of 1000 new dates")[0].split()[-1]) > 90
     assert "where it looked" in out
+
+
+def test_long_memory(capsys):
+    example("long_memory").main(["--quick"])
+    out = capsys.readouterr().out
+    assert [line[:2] for line in out.splitlines()[1:]] == ["T4", "P3", "P4", "P4", "P1", "P1", "P1"]
+
+
+def test_forecast_beats_the_year_before(capsys):
+    example("forecast").main(real("timeseries/airline-passengers.csv"), seeds=1)
+    rows = {line[:38].strip(): float(line.split()[-2]) for line in capsys.readouterr().out.splitlines()[1:]}
+    assert rows["GRU, seed 0"] < 0.95 * rows["seasonal naive with growth"]
+
+
+def test_indoor_movement_beats_the_length(capsys):
+    example("indoor_movement").main(real("timeseries/IndoorMovement.zip"), seeds=1)
+    rows = [line for line in capsys.readouterr().out.splitlines() if "accuracy" in line]
+    length, lstm = (float(line.split("accuracy")[1].split("%")[0]) for line in rows[:2])
+    assert lstm > length
