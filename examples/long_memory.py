@@ -10,7 +10,7 @@ P1  A tanh network of 50 units learns temporal order by SGD with a rate of 0.01 
     with clipping it succeeds more often than without, and yet more often with a penalty on gradients that change
     their norm on the way back. Success is less than 1 % wrong of 10,000, within 20,000 steps.
 
-Every batch is drawn anew, so there is nothing to learn by heart. The rows take about 0, 30, 30 and 150 seconds.
+Every batch is drawn anew, so there is nothing to learn by heart. The rows take about 0, 40, 40 and 120 seconds.
 """
 
 import argparse
@@ -81,12 +81,12 @@ def answers(model, x):
         return model(x.swapaxes(0, 1)).numpy()
 
 
-def wrong_sums(seed, length=100, steps=5000):
+def wrong_sums(seed, length=100, steps=7000):
     """How many of 2560 sums are off by more than 0.04 behind the training."""
     dl.manual_seed(seed)
     model = adder()
     optimizer = optim.Adam(model.parameters())
-    schedule = OneCycleLR(optimizer, max_lr=0.03, total_steps=steps, pct_start=0.1)
+    schedule = OneCycleLR(optimizer, max_lr=0.02, total_steps=steps, pct_start=0.1)
     data = itertools.islice(batches(adding_problem, length, 64), steps)
     for _ in training(model, F.mse_loss, optimizer, data, clip=1.0):
         schedule.step()
@@ -121,15 +121,15 @@ def steps_to_order(seed, length, limit=20_000, clip=None, **options):
 # The rows of the table: what was done, what is expected, what was measured. The quick ones are to try the code.
 
 
-def constant(quick):
+def constant(_):
     """T4"""
-    sums = adding_problem(1000 if quick else 100_000, length=10).tensors[1]
+    sums = adding_problem(1_000_000, length=2, seed=0).tensors[1]
     yield "always the best answer: MSE", "1/6 = 0.1667", f"{sums.var():.4f}"
 
 
 def adding(quick):
     """P3"""
-    length, steps = (10, 600) if quick else (100, 5000)
+    length, steps = (10, 600) if quick else (100, 7000)
     yield f"LSTM, {length} numbers: wrong of 2560", "at most 3", f"{wrong_sums(0, length, steps)}"
 
 
