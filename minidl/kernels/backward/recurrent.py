@@ -9,8 +9,7 @@ of the constants below, with G products and S numbers kept per unit and 1 if it 
 - squares[T, B]: the square of |dE/dh_t|; norms[1 + T]: T, then |dE/dh_t| for every t (all in float64).
 - gates, states, cells, lengths: as in the forward kernels; weight: W_hh, packed by `gemm.pack_once` as [G H, H].
 
-Threads split the batch, so none waits for another between steps. The loops over j are short and many because each can
-be vectorised only if it knows few arrays.
+Threads split the batch, so none waits for another between steps.
 """
 
 from typing import Any
@@ -39,13 +38,6 @@ _add_packed: Any = types.ExternalFunction("minidl_add_packed", types.void(types.
 
 
 @piece
-def _times_slope(d, y, scale, factor):
-    """d = scale factor y (1 - y): through a sigmoid that gave y."""
-    for j in range(d.size):
-        d[j] = scale[j] * factor[j] * (y[j] * (1 - y[j]))
-
-
-@piece
 def _rnn_step(d, dh, h, relu):
     for j in range(dh.size):
         if relu:
@@ -57,43 +49,39 @@ def _rnn_step(d, dh, h, relu):
 
 @piece
 def _lstm_step(d, dh, dc, gates, c_before, peephole):
-    H = dh.size
+    H, one = dh.size, dh.dtype.type(1)
     i, f, g, o, tanh_c = gates[:H], gates[H : 2 * H], gates[2 * H : 3 * H], gates[3 * H : 4 * H], gates[4 * H :]
     di, df, dg, do = d[:H], d[H : 2 * H], d[2 * H : 3 * H], d[3 * H :]
-    _times_slope(do, o, dh, tanh_c)
-    for j in range(H):
-        dc[j] += dh[j] * o[j] * (1 - tanh_c[j] * tanh_c[j])
     if peephole.size:
         for j in range(H):
-            dc[j] += do[j] * peephole[2, j]
-    _times_slope(di, i, dc, g)
-    _times_slope(df, f, dc, c_before)
+            dc[j] += dh[j] * tanh_c[j] * o[j] * (one - o[j]) * peephole[2, j]
     for j in range(H):
-        dg[j] = dc[j] * i[j] * (1 - g[j] * g[j])
-    for j in range(H):
-        dc[j] *= f[j]
+        slope = dc[j] + dh[j] * o[j] * (one - tanh_c[j] * tanh_c[j])
+        do[j] = dh[j] * tanh_c[j] * o[j] * (one - o[j])
+        di[j] = slope * g[j] * i[j] * (one - i[j])
+        df[j] = slope * c_before[j] * f[j] * (one - f[j])
+        dg[j] = slope * i[j] * (one - g[j] * g[j])
+        dc[j] = slope * f[j]
+        dh[j] = 0
     if peephole.size:
         for j in range(H):
             dc[j] += di[j] * peephole[0, j] + df[j] * peephole[1, j]
-    dh[:] = 0
 
 
 @piece
 def _gru_step(d, d_share, dh, gates, before):
-    H = dh.size
+    H, one = dh.size, dh.dtype.type(1)
     r, z, share, n = gates[:H], gates[H : 2 * H], gates[2 * H : 3 * H], gates[3 * H :]
     dr, dz, dn = d[:H], d[H : 2 * H], d[2 * H :]
     for j in range(H):
-        dn[j] = dh[j] * (1 - z[j]) * (1 - n[j] * n[j])
-    for j in range(H):
-        dz[j] = dh[j] * (before[j] - n[j]) * (z[j] * (1 - z[j]))
-    _times_slope(dr, r, dn, share)
+        dn[j] = dh[j] * (one - z[j]) * (one - n[j] * n[j])
+        dz[j] = dh[j] * (before[j] - n[j]) * z[j] * (one - z[j])
+        dr[j] = dn[j] * share[j] * r[j] * (one - r[j])
+        dh[j] *= z[j]
     for j in range(2 * H):
         d_share[j] = d[j]
     for j in range(H):
         d_share[2 * H + j] = dn[j] * r[j]
-    for j in range(H):
-        dh[j] *= z[j]
 
 
 @piece
