@@ -2,7 +2,7 @@
 
 from minidl.kernels import adam as kernels
 from minidl.optim.optimizer import Optimizer
-from minidl.optim.settings import at_least, fraction
+from minidl.optim.settings import adaptive
 
 
 class Adam(Optimizer):
@@ -47,17 +47,7 @@ class Adam(Optimizer):
 
     def layout(self, group):
         """The settings in the kernel's order."""
-        who = type(self).__name__
-        beta1, beta2 = group["betas"]
-        return (
-            at_least(who, "lr", group["lr"]),
-            fraction(who, "betas[0]", beta1),
-            fraction(who, "betas[1]", beta2),
-            at_least(who, "eps", group["eps"]),
-            at_least(who, "weight_decay", group["weight_decay"]),
-            self.decoupled,
-            bool(group["maximize"]),
-        )
+        return (*adaptive(type(self).__name__, group), self.decoupled, bool(group["maximize"]))
 
     def buffers_of(self, group):
         return self.buffers if group["amsgrad"] else self.buffers[:2]

@@ -2,7 +2,7 @@
 
 from minidl.kernels import adam as kernels
 from minidl.optim.optimizer import Optimizer
-from minidl.optim.settings import at_least, fraction
+from minidl.optim.settings import adaptive
 
 
 class Adamax(Optimizer):
@@ -45,12 +45,4 @@ class Adamax(Optimizer):
 
     def layout(self, group):
         """The settings in the kernel's order."""
-        beta1, beta2 = group["betas"]
-        return (
-            at_least("Adamax", "lr", group["lr"]),
-            fraction("Adamax", "betas[0]", beta1),
-            fraction("Adamax", "betas[1]", beta2),
-            at_least("Adamax", "eps", group["eps"]),
-            at_least("Adamax", "weight_decay", group["weight_decay"]),
-            bool(group["maximize"]),
-        )
+        return (*adaptive("Adamax", group), bool(group["maximize"]))

@@ -2,7 +2,7 @@
 
 from minidl.kernels import adam as kernels
 from minidl.optim.optimizer import Optimizer
-from minidl.optim.settings import at_least, fraction
+from minidl.optim.settings import adaptive
 
 
 class LAMB(Optimizer):
@@ -47,12 +47,4 @@ class LAMB(Optimizer):
 
     def layout(self, group):
         """The settings in the kernel's order."""
-        beta1, beta2 = group["betas"]
-        return (
-            at_least("LAMB", "lr", group["lr"]),
-            fraction("LAMB", "betas[0]", beta1),
-            fraction("LAMB", "betas[1]", beta2),
-            at_least("LAMB", "eps", group["eps"]),
-            at_least("LAMB", "weight_decay", group["weight_decay"]),
-            bool(group["maximize"]),
-        )
+        return (*adaptive("LAMB", group), bool(group["maximize"]))

@@ -2,7 +2,7 @@
 
 from minidl.kernels import adam as kernels
 from minidl.optim.optimizer import Optimizer
-from minidl.optim.settings import at_least, fraction
+from minidl.optim.settings import adaptive, at_least
 
 
 class NAdam(Optimizer):
@@ -63,13 +63,8 @@ class NAdam(Optimizer):
 
     def layout(self, group):
         """The settings in the kernel's order."""
-        beta1, beta2 = group["betas"]
         return (
-            at_least("NAdam", "lr", group["lr"]),
-            fraction("NAdam", "betas[0]", beta1),
-            fraction("NAdam", "betas[1]", beta2),
-            at_least("NAdam", "eps", group["eps"]),
-            at_least("NAdam", "weight_decay", group["weight_decay"]),
+            *adaptive("NAdam", group),
             at_least("NAdam", "momentum_decay", group["momentum_decay"]),
             bool(group["decoupled_weight_decay"]),
             bool(group["maximize"]),

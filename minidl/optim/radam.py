@@ -2,7 +2,7 @@
 
 from minidl.kernels import adam as kernels
 from minidl.optim.optimizer import Optimizer
-from minidl.optim.settings import at_least, fraction
+from minidl.optim.settings import adaptive
 
 
 class RAdam(Optimizer):
@@ -58,13 +58,4 @@ class RAdam(Optimizer):
 
     def layout(self, group):
         """The settings in the kernel's order."""
-        beta1, beta2 = group["betas"]
-        return (
-            at_least("RAdam", "lr", group["lr"]),
-            fraction("RAdam", "betas[0]", beta1),
-            fraction("RAdam", "betas[1]", beta2),
-            at_least("RAdam", "eps", group["eps"]),
-            at_least("RAdam", "weight_decay", group["weight_decay"]),
-            bool(group["decoupled_weight_decay"]),
-            bool(group["maximize"]),
-        )
+        return (*adaptive("RAdam", group), bool(group["decoupled_weight_decay"]), bool(group["maximize"]))

@@ -51,6 +51,18 @@ def fraction(optimizer, setting, value):
     return number
 
 
+def adaptive(optimizer, group):
+    """lr, both betas, eps and weight_decay of Adam and its kin; ValueError if one is out of range."""
+    beta1, beta2 = group["betas"]
+    return (
+        at_least(optimizer, "lr", group["lr"]),
+        fraction(optimizer, "betas[0]", beta1),
+        fraction(optimizer, "betas[1]", beta2),
+        at_least(optimizer, "eps", group["eps"]),
+        at_least(optimizer, "weight_decay", group["weight_decay"]),
+    )
+
+
 def whole(optimizer, setting, value, low=1):
     """`value` itself; ValueError unless it is a whole number >= `low`."""
     if not isinstance(value, numbers.Integral) or value < low:
