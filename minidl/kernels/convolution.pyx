@@ -13,7 +13,7 @@ from cython.parallel cimport prange, threadid
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
-from minidl.kernels.kernel cimport flush_denormals, real, restore_denormals, threads
+from minidl.kernels.kernel cimport SERIAL, flush_denormals, real, restore_denormals, threads
 
 from minidl.kernels.kernel import Kernel
 
@@ -52,9 +52,6 @@ cdef extern from "convolution.h" nogil:
     void weights_double(
         int rows, int count, double *dw, Py_ssize_t ldw, const double *dy, Py_ssize_t lddy, const double *x,
         Py_ssize_t image, Py_ssize_t images, const int64_t *taps, const place *places, Py_ssize_t vectors)
-
-cdef enum:
-    SERIAL = 150000  # multiplications below which a parallel region costs more than it saves
 
 # The sizes n of both kernels.
 cdef struct Geometry:

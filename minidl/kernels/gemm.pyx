@@ -8,7 +8,7 @@ Exports the kernels ``matmul_nn``, ``matmul_nt``, ``matmul_tn`` (``p = [c, a, b]
 
 from cython.parallel cimport prange
 
-from minidl.kernels.kernel cimport flush_denormals, restore_denormals, threads
+from minidl.kernels.kernel cimport SERIAL, flush_denormals, restore_denormals, threads
 
 from minidl.kernels.kernel import Kernel
 
@@ -31,7 +31,6 @@ cdef enum:
     DEPTH = 256  # of a block of K: a panel of B takes 32 KB of the L1 cache
     A_BYTES = 1 << 19  # packed A and B share the L2 cache; whole tiles of A leave room for pack to write too far
     B_BYTES = 1 << 20
-    SERIAL = 150000  # multiplications below which a parallel region costs more than it saves
     PACKING = 16  # cost of packing an element, in multiplications
     PAGE = 4096
 

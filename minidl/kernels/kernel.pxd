@@ -31,9 +31,10 @@ cpdef enum Status:
     NONFINITE = 2
     STALE = 3
 
-# Below this many elements a parallel region costs more than it saves.
-cdef enum:
+# Below this many elements, or multiplications per thread, a parallel region costs more than it saves.
+cpdef enum:
     PARALLEL = 32768
+    SERIAL = 150000
 
 cdef int threads() noexcept nogil
 

@@ -16,6 +16,8 @@ class Kernel:
     def __init__(self, name: str, addresses: Mapping[str, int]) -> None: ...
     def address(self, dtype: np.dtype) -> int: ...
 
+PARALLEL: int
+SERIAL: int
 threads_address: int
 flush_address: int
 restore_address: int

@@ -19,12 +19,9 @@ from libc.string cimport memcpy, memset
 
 cimport minidl.kernels.vmath as vmath
 from minidl.kernels.gemm cimport gemm_packed
-from minidl.kernels.kernel cimport Status, flush_denormals, real, restore_denormals, threads
+from minidl.kernels.kernel cimport SERIAL, Status, flush_denormals, real, restore_denormals, threads
 
 from minidl.kernels.kernel import Kernel
-
-cdef enum:
-    SERIAL = 150000  # multiplications below which another thread costs more than it saves
 
 # One step of one sequence: h (and c) from those before; at first gates holds h W_hh^T + bias, but for RNNs h does.
 ctypedef void (*step_t)(

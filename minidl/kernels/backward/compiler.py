@@ -28,14 +28,11 @@ import numba
 from numba import types
 from numba.extending import intrinsic
 
-from minidl.kernels.kernel import Kernel, flush_address, get_num_threads, restore_address, threads_address
+from minidl.kernels.kernel import PARALLEL, Kernel, flush_address, get_num_threads, restore_address, threads_address
 
 # Keeps NaN and Inf: the flags that assume there are none are left out. So is arcp: a loop has a vector copy and a plain
 # one, chosen by addresses, and a division that became a product in one of them would make the bits depend on addresses.
 FASTMATH = {"reassoc", "contract", "nsz", "afn"}
-
-# Below this many elements a parallel region costs more than it saves.
-PARALLEL = 32768
 
 
 def cache_folder():

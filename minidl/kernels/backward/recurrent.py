@@ -29,8 +29,8 @@ from minidl.kernels.backward.compiler import (
     threads,
 )
 from minidl.kernels.gemm import add_packed_address
+from minidl.kernels.kernel import SERIAL
 
-SERIAL = 150000  # multiplications below which another thread costs more than it saves
 RNN_TANH, RNN_RELU, LSTM, GRU = range(4)
 
 llvmlite.binding.add_symbol("minidl_add_packed", add_packed_address)
