@@ -7,7 +7,7 @@ import numpy as np
 
 from minidl import functional as F
 from minidl.nn.module import Module
-from minidl.nn.values import float_dtype
+from minidl.nn.values import count, float_dtype
 from minidl.tensor import Parameter
 
 
@@ -72,9 +72,7 @@ class PReLU(Module):
 
     def __init__(self, num_parameters=1, init=0.25, dtype="float32"):
         super().__init__()
-        if not isinstance(num_parameters, (int, np.integer)) or num_parameters < 1:
-            raise ValueError(f"PReLU: num_parameters: got {num_parameters!r}, expected an integer >= 1")
-        self.num_parameters, self.init = num_parameters, init
+        self.num_parameters, self.init = count("PReLU", "num_parameters", num_parameters, low=1), init
         self.weight = Parameter(np.full(num_parameters, init, float_dtype("PReLU", dtype)))
 
     def forward(self, input):

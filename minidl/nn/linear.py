@@ -6,7 +6,7 @@ from minidl import functional as F
 from minidl.engine import as_tensor, memory
 from minidl.nn import init
 from minidl.nn.module import Module
-from minidl.nn.values import float_dtype
+from minidl.nn.values import count, float_dtype
 from minidl.tensor import Parameter
 
 
@@ -34,11 +34,9 @@ class Linear(Module):
 
     def __init__(self, in_features, out_features, bias=True, dtype="float32"):
         super().__init__()
-        for name, size in (("in_features", in_features), ("out_features", out_features)):
-            if not isinstance(size, (int, np.integer)) or size < 0:
-                raise ValueError(f"Linear: {name}: got {size!r}, expected an integer >= 0")
+        self.in_features = count("Linear", "in_features", in_features)
+        self.out_features = count("Linear", "out_features", out_features)
         dtype = float_dtype("Linear", dtype)
-        self.in_features, self.out_features = int(in_features), int(out_features)
         self.weight = Parameter(memory.empty((out_features, in_features), dtype))
         self.bias = Parameter(np.zeros(out_features, dtype)) if bias else None
         self.reset_parameters()

@@ -1,12 +1,10 @@
 """What recurrent layers and cells share: weights, initial values, and one run of each kind of recurrence."""
 
-import numpy as np
-
 from minidl import functional as F
 from minidl.engine import as_tensor, memory
 from minidl.nn import init
 from minidl.nn.module import Module
-from minidl.nn.values import float_dtype
+from minidl.nn.values import count, float_dtype
 from minidl.tensor import Parameter, Tensor
 
 
@@ -23,11 +21,10 @@ class Recurrence(Module):
 
     def __init__(self, input_size, hidden_size, bias, dtype):
         super().__init__()
-        for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
-            if not isinstance(size, (int, np.integer)) or size < 1:
-                raise ValueError(f"{type(self).__name__}: {name}: got {size!r}, expected an integer >= 1")
-        self.input_size, self.hidden_size, self.bias = int(input_size), int(hidden_size), bool(bias)
-        self._dtype = float_dtype(type(self).__name__, dtype)
+        kind = type(self).__name__
+        self.input_size = count(kind, "input_size", input_size, low=1)
+        self.hidden_size = count(kind, "hidden_size", hidden_size, low=1)
+        self.bias, self._dtype = bool(bias), float_dtype(kind, dtype)
 
     def _add_weights(self, suffix, inputs):
         """Parameters of one direction of one layer."""
@@ -99,7 +96,6 @@ class TanhRecurrence(Recurrence):
     """h = tanh(W_ih x + b_ih + W_hh h + b_hh), or relu."""
 
     gates = 1
-
     norm_penalty = None
 
     def _set_nonlinearity(self, nonlinearity):
@@ -121,7 +117,6 @@ class LSTMRecurrence(Recurrence):
     """i, f, o = sigmoid, g = tanh of the quarters of W_ih x + b_ih + W_hh h + b_hh;  c = f c + i g, h = o tanh(c)."""
 
     gates, states, forget = 4, ("h_0", "c_0"), 1
-    peephole = False
 
     def _recur(self, x, suffix, state, options):
         gates, weight = self._gates(x, suffix, merge=True), self._weight("weight_hh", suffix)

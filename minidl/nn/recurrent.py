@@ -11,6 +11,7 @@ from minidl.functional.embedding import Embedding
 from minidl.functional.sequence import zero_padding
 from minidl.nn.recurrence import GRURecurrence, LSTMRecurrence, Recurrence, TanhRecurrence
 from minidl.nn.utils.packed import PackedSequence
+from minidl.nn.values import count
 from minidl.tensor import Parameter, Tensor
 
 
@@ -20,14 +21,12 @@ class _Layers(Recurrence):
     def __init__(self, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype):
         super().__init__(input_size, hidden_size, bias, dtype)
         kind = type(self).__name__
-        if not isinstance(num_layers, (int, np.integer)) or num_layers < 1:
-            raise ValueError(f"{kind}: num_layers: got {num_layers!r}, expected an integer >= 1")
+        self.num_layers = count(kind, "num_layers", num_layers, low=1)
         if not 0 <= dropout <= 1:
             raise ValueError(f"{kind}: dropout: got {dropout!r}, expected 0 <= dropout <= 1")
         if dropout and num_layers == 1:
             warnings.warn(f"{kind}: dropout acts between layers, but num_layers is 1", stacklevel=3)
-        self.num_layers, self.dropout = int(num_layers), dropout
-        self.batch_first, self.bidirectional = bool(batch_first), bool(bidirectional)
+        self.dropout, self.batch_first, self.bidirectional = dropout, bool(batch_first), bool(bidirectional)
         for layer, suffix in self._suffixes():
             width = self.hidden_size * (1 + self.bidirectional)
             self._add_weights(suffix, self.input_size if layer == 0 else width)
@@ -72,18 +71,19 @@ class _Layers(Recurrence):
         if lengths is not None:
             lengths = as_tensor(lengths)
             x = x if tokens is not None else zero_padding(x, lengths)
-        output, state = self._run(x, hx, tokens, lengths)
-        return F.transpose(output, 0, 1) if self.batch_first else output, state
+        B = (x if tokens is None else tokens).shape[1]
+        states = self._check_state(hx, (len(self._suffixes()), B, self.hidden_size))
+        output, states = self._run(x, states, tokens, lengths)
+        return F.transpose(output, 0, 1) if self.batch_first else output, self._as_hx(states)
 
-    def _run(self, x, hx, tokens, lengths):
-        """Time first; the tokens are those of a table x."""
-        T, B = x.shape[:2] if tokens is None else tokens.shape
+    def _run(self, x, states, tokens=None, lengths=None):
+        """Time first, from checked states to a list of them; the tokens are those of a table x."""
+        T, B = (x if tokens is None else tokens).shape[:2]
         suffixes, H = self._suffixes(), self.hidden_size
-        hx = self._check_state(hx, (len(suffixes), B, H))
         norms = self._room_for_norms(T) if is_grad_enabled() else {}
         last, outputs = [], []
         for i, (layer, suffix) in enumerate(suffixes):
-            state = [F.reshape(s, (B, H)) if len(suffixes) == 1 else F.getitem(s, i) for s in hx]
+            state = [F.reshape(s, (B, H)) if len(suffixes) == 1 else F.getitem(s, i) for s in states]
             options = {"reverse": suffix.endswith("_reverse"), "tokens": tokens, "lengths": lengths}
             options["norms"] = norms.get(suffix)
             y, *final = self._recur(x, suffix, state, options)
@@ -95,17 +95,15 @@ class _Layers(Recurrence):
                 if self.dropout and layer < self.num_layers - 1:
                     x = F.dropout(x, self.dropout, self.training)
         stacked = [F.reshape(s[0], (1, B, H)) if len(s) == 1 else F.stack(s) for s in zip(*last, strict=True)]
-        return x, self._as_hx(stacked)
+        return x, stacked
 
     def _run_single(self, x, hx, lengths):
         """One sequence, without a batch."""
         if lengths is not None:
             raise ValueError(f"lengths: got some for one sequence, input of shape {x.shape}; expected a batch")
-        hx = self._check_state(hx, (len(self._suffixes()), self.hidden_size))
-        batched = self._as_hx([F.unsqueeze(s, 1) for s in hx]) if hx else None
-        output, state = self._run(F.unsqueeze(x, 1), batched, None, None)
-        state = state if isinstance(state, tuple) else (state,)
-        return F.squeeze(output, 1), self._as_hx([F.squeeze(s, 1) for s in state])
+        states = self._check_state(hx, (len(self._suffixes()), self.hidden_size))
+        output, states = self._run(F.unsqueeze(x, 1), [F.unsqueeze(s, 1) for s in states])
+        return F.squeeze(output, 1), self._as_hx([F.squeeze(s, 1) for s in states])
 
     def _run_packed(self, packed, hx, lengths):
         """The sequences of a packed batch, whose states are in the order that they had before packing."""
@@ -114,14 +112,13 @@ class _Layers(Recurrence):
         x = packed.padded()
         self._check_input(x, (3,))
         order, inverse = packed.sorted_indices, packed.unsorted_indices
-        hx = self._check_state(hx, (len(self._suffixes()), x.shape[1], self.hidden_size))
+        states = self._check_state(hx, (len(self._suffixes()), x.shape[1], self.hidden_size))
         if order is not None:
-            hx = [F.index_select(s, 1, order) for s in hx]
-        output, state = self._run(x, self._as_hx(hx) if hx else None, None, packed.lengths())
+            states = [F.index_select(s, 1, order) for s in states]
+        output, states = self._run(x, states, lengths=packed.lengths())
         if inverse is not None:
-            state = state if isinstance(state, tuple) else (state,)
-            state = self._as_hx([F.index_select(s, 1, inverse) for s in state])
-        return packed.repack(output), state
+            states = [F.index_select(s, 1, inverse) for s in states]
+        return packed.repack(output), self._as_hx(states)
 
     def _room_for_norms(self, T):
         """Where backward passes leave the norms of their steps; it only grows, so that all recordings share it."""

@@ -45,10 +45,10 @@ def load(owner, entries, state_dict, strict):
     return IncompatibleKeys(missing, unexpected)
 
 
-def count(name, argument, value):
-    """`value` as an int; ValueError if it is none, or negative."""
-    if not isinstance(value, (int, np.integer)) or value < 0:
-        raise ValueError(f"{name}: {argument}: got {value!r}, expected an integer >= 0")
+def count(name, argument, value, low=0):
+    """`value` as an int; ValueError if it is none, or less than `low`."""
+    if not isinstance(value, (int, np.integer)) or value < low:
+        raise ValueError(f"{name}: {argument}: got {value!r}, expected an integer >= {low}")
     return int(value)
 
 
