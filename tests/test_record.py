@@ -278,7 +278,7 @@ def test_replay_allocates_nothing():
         step(*data)
     after, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert after - before < 100  # not one byte per step
+    assert after - before < 1000  # not one byte per step
     assert peak - before < 1000
 
 

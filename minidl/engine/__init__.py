@@ -2,7 +2,9 @@
 
 from minidl.engine import memory
 from minidl.engine.autograd import backward
+from minidl.engine.gate import Gate
 from minidl.engine.node import Caller, Node
+from minidl.engine.observer import Observer
 from minidl.engine.random import generator, manual_seed
 from minidl.engine.record import Step, record
 from minidl.engine.state import (
@@ -14,11 +16,15 @@ from minidl.engine.state import (
     state,
     version,
 )
+from minidl.engine.statistics import Statistics
 from minidl.engine.tensor import Tensor, as_array, as_tensor
 
 __all__ = [
     "Caller",
+    "Gate",
     "Node",
+    "Observer",
+    "Statistics",
     "Step",
     "Tensor",
     "as_array",

@@ -123,6 +123,11 @@ def mark(caller, leaves, present):
     leaves = list(leaves)
     if not leaves:
         return
+    if state.gate is not None:
+        raise RuntimeError(
+            f"{caller.title}: called in a block that runs in some steps only, but whether there are gradients must not "
+            "differ from step to step; call it outside the block"
+        )
     flags = [leaf.gradient_flag() for leaf in leaves]
     if state.recording is not None:
         state.recording.decides_flags(leaves)

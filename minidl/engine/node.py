@@ -26,6 +26,7 @@ class Caller:
 
     name = property(lambda self: type(self).__name__.lower(), doc="Name of the operation, for errors and listings.")
     named_by: tuple[str, ...] = ("path",)  # attributes that errors and listings need
+    statistics: Any = None  # what it did so far (`Statistics`), where it keeps count
 
     def __init__(self):
         self.path = ".".join(state.scope)
@@ -51,12 +52,14 @@ class Caller:
         if recording is not None:
             outputs, inputs, scratch = (recording.hold(arrays) for arrays in (outputs, inputs, scratch))
             caller = self.label()
-        call = Call(kernel, outputs, inputs, sizes, scalars, dtype or outputs[0].dtype, caller, state.phase, scratch)
+        call = Call(
+            kernel, outputs, inputs, sizes, scalars, dtype or outputs[0].dtype, caller, state.phase, scratch, state.gate
+        )
         if recording is not None:
             recording.before(call)
         status = call.run()
         if status:
-            raise self.error(call, status, None if recording is None else recording.calls)
+            self.resolve(call, status, None if recording is None else recording.calls)
         if recording is not None:
             recording.append(call)
         if state.detect_anomaly and not all_finite(outputs):
@@ -67,6 +70,10 @@ class Caller:
         label = object.__new__(type(self))
         label.__dict__.update((name, getattr(self, name)) for name in self.named_by)
         return label
+
+    def resolve(self, call, status, history):
+        """Answer a kernel's non-zero status: raise, as most do, or return, and the step goes on with the next call."""
+        raise self.error(call, status, history)
 
     def error(self, call, status, history):
         """The exception for a kernel's non-zero status, given the calls that ran before; None if nobody noted them."""
@@ -124,6 +131,8 @@ class Node(Caller):
                     y._requires_grad, y.edge = True, Edge(self, y.shape, y.dtype)
                     # weak: a node must not keep its outputs alive, they keep the node
                     self.outputs.append((y.shape, y.dtype, weakref.ref(y.edge)))
+        if state.observer is not None:
+            state.observer.saw_outputs(self, outputs)
         return result
 
     def forward(self, *inputs):
@@ -167,6 +176,8 @@ class Node(Caller):
         """One step of `autograd.backward`: the formula, then the sums where a gradient was there already."""
         if not any(x.requires_grad for x in self.inputs):  # switched off since forward
             return
+        if state.observer is not None:
+            state.observer.saw_gradients(self, gradients)
         self.written = written
         self.backward(*gradients)
         for x, scratch in self.pending:

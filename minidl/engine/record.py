@@ -7,6 +7,7 @@ import numpy as np
 
 from minidl.engine import memory
 from minidl.engine.autograd import mark
+from minidl.engine.listing import listing
 from minidl.engine.node import Caller
 from minidl.engine.pool import Chunk, Pool
 from minidl.engine.random import generator
@@ -58,13 +59,14 @@ class Recording(Caller):
         for feed in feeds:
             feed.recording = self
         remaining = iter(feeds)
-        state.recording, state.pool = self, self.pool
+        gate = state.gate
+        state.recording, state.pool, state.gate = self, self.pool, None
         try:
             self.result = function(*(next(remaining) if isinstance(a, Tensor) else a for a in arguments))
         finally:
-            state.recording = state.pool = None
+            state.recording, state.pool, state.gate = None, None, gate
             self.read.clear()
-        self.version, self.grad_enabled = version.count, state.grad_enabled
+        self.version, self.grad_enabled, self.observer = version.count, state.grad_enabled, state.observer
         self.check_flags_first()
 
     nbytes = property(lambda self: self.pool.nbytes, doc="Bytes that the calls work in, besides parameters and state.")
@@ -130,6 +132,8 @@ class Recording(Caller):
     def holds(self):
         """Whether what the recording took for granted is still so."""
         if self.version != version.count:
+            if self.observer is not state.observer:
+                return False
             for (reference, attribute), value in self.guards.items():
                 owner = reference()
                 if owner is not None and getattr(owner, attribute) is not value:
@@ -153,18 +157,35 @@ class Recording(Caller):
         if not self.tape.feed(arrays):
             return False
         status = self.tape.replay()
-        if not status:
-            return True
-        if status == Status.STALE:
-            return False
-        call = self.tape.calls[self.tape.stopped]
-        raise call.node.error(call, status, self.tape.calls[: self.tape.stopped])
+        while status:
+            if status == Status.STALE:
+                return False
+            at = self.tape.stopped
+            call = self.tape.calls[at]
+            call.node.resolve(call, status, self.tape.calls[:at])
+            status = self.tape.replay(at + 1)
+        return True
+
+    def timed(self, repeats):
+        """Nanoseconds of each call, the median of `repeats` replays; what they change is put back."""
+        buffers = self.buffers()
+        before = [array.copy() for array in buffers]
+        times = np.zeros((repeats, len(self.tape)))
+        try:
+            for row in times:
+                if self.tape.timed(row):
+                    raise RuntimeError(
+                        "the step does not run again: its last inputs made NaN or Inf, or gradients changed"
+                    )
+        finally:
+            restore(buffers, before)
+        return np.median(times, axis=0)
 
     def buffers(self):
         """Every array that the tape reads or writes, and the random counter."""
         arrays = [generator.counter, *self.tape.feeds]
         for call in self.tape.calls:
-            for array in call.outputs + call.inputs:
+            for array in call.outputs + call.inputs + call.scratch:
                 if array is not None:
                     arrays.append(array.base if isinstance(array.base, Chunk) else array)
         return list({id(array): array for array in arrays}.values())
@@ -240,6 +261,29 @@ class Step:
             if recording.holds() and recording.flags_hold():
                 return recording
         return None
+
+    def listing(self, repeats=11):
+        """The nodes of the last recording in order: layers, shapes, what they clipped and what they cost.
+
+        The step runs `repeats` times more on its last arguments, to be timed; everything is then as it was before.
+
+        Returns
+        -------
+        Listing
+            A list of `Row`, printed as a table; ``print(step)`` prints it, too.
+
+        Raises
+        ------
+        RuntimeError
+            If nothing has been recorded yet.
+        """
+        if self.last is None:
+            raise RuntimeError(f"{self.function.__name__}: nothing recorded yet; call the step first")
+        return listing(self.last.tape.calls, self.last.timed(repeats))
+
+    def __str__(self):
+        name = f"recorded step {self.function.__name__}"
+        return f"{name}, not called yet" if self.last is None else f"{name}\n{self.listing()}"
 
     def verify(self, *args, **kwargs):
         """Check that replaying does what the function does now.

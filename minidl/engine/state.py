@@ -17,6 +17,8 @@ class State(threading.local):
     recording: Any = None  # the Recording that listens, if any
     pool: Any = None  # where its buffers come from
     detect_anomaly = False
+    gate: Any = None  # the cell that calls wait for, if any; see `Gate`
+    observer: Any = None  # sees what nodes make, forward and backward; see `Observer`
     phase = "forward"
 
     def __init__(self):

@@ -11,10 +11,12 @@ class Call:
     outputs: tuple[NDArray | None, ...]
     inputs: tuple[NDArray | None, ...]
     sizes: tuple[int, ...]
+    scratch: tuple[NDArray, ...]
     scalars: NDArray[np.float64]
     dtype: np.dtype
     node: Any
     phase: str
+    gate: NDArray[np.float64] | None
 
     def __init__(
         self,
@@ -27,6 +29,7 @@ class Call:
         node: object,
         phase: str,
         scratch: Sequence[np.ndarray] = ...,
+        gate: NDArray[np.float64] | None = ...,
     ) -> None: ...
     def run(self) -> int: ...
 
@@ -40,4 +43,5 @@ class Tape:
     def append(self, call: Call) -> None: ...
     def insert(self, at: int, call: Call) -> None: ...
     def feed(self, arguments: tuple) -> bool: ...
-    def replay(self) -> int: ...
+    def replay(self, begin: int = 0) -> int: ...
+    def timed(self, nanoseconds: NDArray[np.float64]) -> int: ...

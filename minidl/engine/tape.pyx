@@ -2,6 +2,7 @@
 
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcmp, memcpy
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 cimport numpy as cnp
 
@@ -17,6 +18,13 @@ cdef struct Instruction:
     void **p
     Py_ssize_t *n
     double *a
+    double *gate
+
+
+cdef inline int execute(const Instruction *it) noexcept nogil:
+    if it.gate != NULL and it.gate[0] == 0:
+        return 0
+    return it.run(it.p, it.n, it.a)
 
 
 cdef class Call:
@@ -42,14 +50,16 @@ cdef class Call:
         ``"forward"``, ``"backward"`` or ``"update"``.
     scratch : sequence of ndarray
         Buffers behind the others whose contents mean nothing before or after.
+    gate : float64 ndarray of shape (1,), optional
+        The kernel runs only while this holds no 0.
     """
     cdef Instruction instruction
-    cdef readonly object kernel, scalars, dtype, node
+    cdef readonly object kernel, scalars, dtype, node, gate
     cdef readonly tuple outputs, inputs, sizes, scratch
     cdef readonly str phase
 
-    def __cinit__(self, kernel, outputs, inputs, sizes, scalars, dtype, node, str phase, scratch=()):
-        self.kernel, self.node, self.phase, self.dtype = kernel, node, phase, dtype
+    def __cinit__(self, kernel, outputs, inputs, sizes, scalars, dtype, node, str phase, scratch=(), gate=None):
+        self.kernel, self.node, self.phase, self.dtype, self.gate = kernel, node, phase, dtype, gate
         self.outputs, self.inputs, self.sizes = tuple(outputs), tuple(inputs), tuple(sizes)
         self.scratch = tuple(scratch)
         self.scalars = scalars if isinstance(scalars, np.ndarray) else np.array(scalars, np.float64)
@@ -58,6 +68,7 @@ cdef class Call:
         cdef Py_ssize_t i, count = len(self.outputs) + len(self.inputs) + len(self.scratch)
         self.instruction.run = <kernel_t>address
         self.instruction.a = <double *>cnp.PyArray_DATA(cells)
+        self.instruction.gate = NULL if gate is None else <double *>cnp.PyArray_DATA(gate)
         # one block for pointers and sizes, so that replay reads one stretch of memory per call
         self.instruction.p = <void **>calloc(count + len(self.sizes) + 1, sizeof(void *))
         if self.instruction.p == NULL:
@@ -74,9 +85,8 @@ cdef class Call:
     def run(self):
         """Run the kernel; its status, 0 when all went well."""
         cdef int status
-        cdef Instruction *it = &self.instruction
         with nogil:
-            status = it.run(it.p, it.n, it.a)
+            status = execute(&self.instruction)
         return status
 
     def __repr__(self):
@@ -148,20 +158,42 @@ cdef class Tape:
             memcpy(cnp.PyArray_DATA(buffer), cnp.PyArray_DATA(array_of(arguments[i])), cnp.PyArray_NBYTES(buffer))
         return True
 
-    cpdef int replay(self) except -1:
-        """Run every call in order; 0, or the status of the first that failed, whose position is `stopped`."""
+    cpdef int replay(self, Py_ssize_t begin=0) except -1:
+        """Run the calls in order from `begin` on; 0, or the status of the first that failed, at `stopped`."""
         cdef int status = 0
-        cdef Py_ssize_t i = 0
+        cdef Py_ssize_t i = begin
         with nogil:
             while i < self.size:
-                status = self.code[i].run(self.code[i].p, self.code[i].n, self.code[i].a)
+                status = execute(&self.code[i])
                 if status:
                     break
                 i += 1
         self.stopped = i
         return status
 
+    def timed(self, nanoseconds):
+        """Replay, and write how long each call took into `nanoseconds`, one float64 per call; its status."""
+        cdef double[::1] times = nanoseconds
+        cdef Py_ssize_t i = 0
+        cdef int status = 0
+        cdef double before, after
+        with nogil:
+            before = now()
+            while i < self.size and not status:
+                status = execute(&self.code[i])
+                after = now()
+                times[i] = after - before
+                before = after
+                i += 1
+        return status
+
     cdef readonly Py_ssize_t stopped
+
+
+cdef double now() noexcept nogil:
+    cdef timespec t
+    clock_gettime(CLOCK_MONOTONIC, &t)
+    return t.tv_sec * 1e9 + t.tv_nsec
 
 
 cdef cnp.ndarray array_of(argument):

@@ -72,6 +72,12 @@ cdef int _expect_flags(uint8_t **p, const Py_ssize_t *n, const double *a) noexce
     return OK
 
 
+cdef int _product(double **p, const Py_ssize_t *n, const double *a) noexcept nogil:
+    # y[1] = x0[1] * x1[1]
+    p[0][0] = p[1][0] * p[2][0]
+    return OK
+
+
 fill = Kernel("fill", {
     "float32": <size_t>_fill[float], "float64": <size_t>_fill[double],
     "int64": <size_t>_fill[int64_t], "bool": <size_t>_fill[uint8_t],
@@ -85,4 +91,5 @@ check_finite = Kernel("check_finite", {
     "float32": <size_t>_check_finite[float], "float64": <size_t>_check_finite[double],
 })
 set_flags = Kernel("set_flags", {"uint8": <size_t>_set_flags})
+product = Kernel("product", {"float64": <size_t>_product})
 expect_flags = Kernel("expect_flags", {"uint8": <size_t>_expect_flags})

@@ -9,6 +9,7 @@ from cython.parallel cimport prange
 from libc.math cimport INFINITY, fabs, isfinite, pow, sqrt
 
 from minidl.kernels.kernel cimport NONFINITE, OK, flush_denormals, real, restore_denormals, threads
+from minidl.kernels.statistics cimport note
 from minidl.kernels.update cimport segment_t
 
 from minidl.kernels.kernel import Kernel
@@ -97,9 +98,10 @@ cdef void _scale(real **p, const Py_ssize_t *n, const double *a, Py_ssize_t s) n
 
 
 cdef int _clip_norm(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    # norm[1], partial[S] (double), S g; a: max_norm, power, policy
+    # norm[1], partial[S] (double), S g, statistics (double); a: max_norm, power, policy
     cdef Py_ssize_t s, i
-    cdef double power = a[1], total = 0
+    cdef double power = a[1], total = 0, after
+    cdef bint acted = False
     cdef double *partial = <double *>p[1]
     each(_power_sum[real], p, n, a)
     for s in range(n[0]):
@@ -108,31 +110,42 @@ cdef int _clip_norm(real **p, const Py_ssize_t *n, const double *a) noexcept nog
         else:
             total += partial[s]
     p[0][0] = <real>(total if power == 1 or power == INFINITY else sqrt(total) if power == 2 else pow(total, 1 / power))
+    after = p[0][0]
     if not isfinite(p[0][0]):
-        if a[2] == RAISE:
-            return NONFINITE
         if a[2] == ZERO:
+            acted = True
             for s in range(n[0]):
                 for i in range(n[1 + s]):
                     p[2 + s][i] = 0
     elif p[0][0] + 1e-6 > a[0]:
+        acted, after = True, a[0]
         each(_scale[real], p, n, a)
-    return OK
+    note(<double *>p[2 + n[0]], p[0][0], after, acted)
+    return NONFINITE if a[2] == RAISE and not isfinite(p[0][0]) else OK
 
 
 cdef void _clamp(real **p, const Py_ssize_t *n, const double *a, Py_ssize_t s) noexcept nogil:
-    # a: limit
-    cdef real *g = p[s]
+    # largest[s] = the largest |g|, which a NaN leaves out and which stays NaN itself; a: limit
+    cdef real *g = p[1 + s]
     cdef real limit = <real>a[0]
+    cdef real low = 0, high = 0
     cdef Py_ssize_t i
     for i in range(n[1 + s]):
+        high = g[i] if g[i] > high else high
+        low = g[i] if g[i] < low else low
         g[i] = limit if g[i] > limit else g[i]
         g[i] = -limit if g[i] < -limit else g[i]
+    (<double *>p[0])[s] = high if high > -low else -low
 
 
 cdef int _clip_value(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
-    # S g; a: limit. NaN stays NaN
+    # largest[S] (double), S g, statistics (double); a: limit
+    cdef Py_ssize_t s
+    cdef double largest = 0
     each(_clamp[real], p, n, a)
+    for s in range(n[0]):
+        largest = max(largest, (<double *>p[0])[s])
+    note(<double *>p[1 + n[0]], largest, min(largest, a[0]), largest > a[0])
     return OK
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from minidl.engine import Caller, Tensor, memory, state
+from minidl.engine import Caller, Tensor, memory, outside_recordings, state
 from minidl.engine.origin import origin
 from minidl.kernels.update import POLICIES, SEGMENT
 
@@ -17,9 +17,16 @@ class Update(Caller):
     ----------
     parameters : list of Parameter
         Those whose gradients it reads or changes.
+    cells : ndarray of float64
+        Its settings (see `Setting`), in the order in which the kernel reads them.
     """
 
     parameters: Sequence[Tensor] = ()
+    cells: np.ndarray
+
+    def __init__(self):
+        super().__init__()
+        self.made_in = state.recording
 
     def label(self):
         """The node itself: its parameters live as long as the step."""
@@ -36,6 +43,32 @@ class Update(Caller):
         """Which gradients, and who made the first NaN or Inf."""
         advice = "To learn which node made it first, record the step, or run it under minidl.detect_anomaly()"
         return f"NaN or Inf in the gradient of {spoiled(self.parameters)}. {(history and origin(history)) or advice}"
+
+
+class Setting:
+    """A number of an update node that lives in its `cells`: assigned, it changes the next step, recorded or not.
+
+    Parameters
+    ----------
+    index : int
+        Where it lies.
+    check : callable
+        ``check(function, argument, value)`` gives a float; ValueError if `value` is out of range.
+    """
+
+    def __init__(self, index, check):
+        self.index, self.check = index, check
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, node, owner=None):
+        return self if node is None else float(node.cells[self.index])
+
+    def __set__(self, node, value):
+        if state.recording is not node.made_in:
+            outside_recordings(f"{node.name}.{self.name}: changed")
+        node.cells[self.index] = self.check(node.name, self.name, value)
 
 
 def runs(columns, keys):
@@ -100,18 +133,26 @@ def spoiled(parameters):
     """Which gradients hold a NaN or an Inf, in words."""
     found = []
     for i, parameter in enumerate(parameters):
+        if parameter.flag is None or not parameter.flag[0]:
+            continue
         count = np.count_nonzero(~np.isfinite(parameter.buffer))
         if count:
             found.append(f"{parameter.name or f'parameter {i}'} ({count} values, shape {parameter.shape})")
     return ", ".join(found)
 
 
-def positive(function, argument, value, finite=True):
-    """`value` as a float; ValueError unless it is > 0."""
-    number = float(value)
-    if not number > 0 or (finite and math.isinf(number)):
-        raise ValueError(f"{function}: {argument}: got {value}, expected a {'finite ' if finite else ''}number > 0")
-    return number
+def positive(function, argument, value):
+    """`value` as a float; ValueError unless it is > 0 and finite."""
+    if not 0 < float(value) < math.inf:
+        raise ValueError(f"{function}: {argument}: got {value}, expected a finite number > 0")
+    return float(value)
+
+
+def above_zero(function, argument, value):
+    """`value` as a float; ValueError unless it is > 0; it may be infinite."""
+    if not float(value) > 0:
+        raise ValueError(f"{function}: {argument}: got {value}, expected a number > 0")
+    return float(value)
 
 
 def policy(function, name):
