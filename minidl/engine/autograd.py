@@ -80,6 +80,8 @@ class Backward(Caller):
                     if not retain_graph:
                         node.release()  # at once, so that what it saved makes room for the next gradients
                 self.mark_leaves()
+                if state.observer is not None:
+                    state.observer.saw_leaves(self.leaves)
         finally:
             state.phase = phase
             if not retain_graph:

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 import weakref
 from typing import Any
 
@@ -106,7 +107,20 @@ class Node(Caller):
     A subclass gives the two formulas: ``forward(*inputs)`` makes the outputs with `new` and fills them with
     `call`; ``backward(*gradients)`` gets one array per output and writes the array that `grad` hands out for each
     input. Kernels only ever write a gradient: where a tensor is used twice, the engine adds the contributions.
+
+    Attributes
+    ----------
+    role : str or None
+        What it is in a network, for those who watch: "weights", "activation", "normalization" or "recurrent".
+    unit_axis : int
+        The dimension of its output that counts units or channels.
+    saturates : (float, float)
+        Outputs at or beyond these hardly move when the input does.
     """
+
+    role: str | None = None
+    unit_axis = -1
+    saturates = (-math.inf, math.inf)
 
     def __init__(self):
         super().__init__()

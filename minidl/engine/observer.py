@@ -15,6 +15,9 @@ class Observer:
     def saw_gradients(self, node, gradients):
         """`node` is about to pass on `gradients`, one array for each of its float outputs."""
 
+    def saw_leaves(self, leaves):
+        """A backward pass has ended, and `leaves` have their gradients."""
+
     def __enter__(self):
         if state.observer is not None:
             raise RuntimeError(f"{type(self).__name__}: {type(state.observer).__name__} is watching already")

@@ -43,6 +43,8 @@ class Normalization(Node):
         Mean and variance to use instead of the sets' own.
     """
 
+    role = "normalization"
+
     def __init__(self, function, sizes, sets, affine, eps, relu=False, given=(None, None)):
         super().__init__()
         self.function, self.sizes, self.sets, self.affine, self.eps = function, sizes, sets, affine, eps
@@ -92,6 +94,8 @@ class Normalization(Node):
 
 class Planes(Normalization):
     """A set is K contiguous planes at a distance; sizes: S K inner step_s step_k C."""
+
+    unit_axis = 1
 
     def forward(self, x, *others):
         y, *inputs = self.prepare(x, others)

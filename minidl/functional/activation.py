@@ -11,6 +11,7 @@ from minidl.kernels.kernel import Kernel
 class Activation(Node):
     """y = f(x), with a backward formula in terms of y, or of x where `saves_input`."""
 
+    role = "activation"
     kernel: Kernel
     saves_input = False
 
@@ -62,6 +63,8 @@ class LeakyReLU(Activation):
 
 class PReLU(Node):
     """y = x where x > 0, else w x;  dx = dy where x > 0, else w dy;  dw = sum of dy x where x <= 0."""
+
+    role = "activation"
 
     def forward(self, x, w):
         channels = x.shape[1] if x.ndim > 1 else 1
@@ -140,7 +143,7 @@ class LogSigmoid(Smooth):
 class Sigmoid(Activation):
     """y = 1 / (1 + exp(-x));  dx = y (1 - y) dy."""
 
-    kernel = K.sigmoid
+    kernel, saturates = K.sigmoid, (0.0127, 0.9873)  # the slope is a twentieth of the steepest, as in those below
 
     def backward(self, dy):
         self.backpropagate(B.activation.sigmoid, dy)
@@ -149,7 +152,7 @@ class Sigmoid(Activation):
 class Tanh(Activation):
     """y = tanh(x);  dx = (1 - y^2) dy."""
 
-    kernel = K.tanh
+    kernel, saturates = K.tanh, (-0.975, 0.975)
 
     def backward(self, dy):
         self.backpropagate(B.activation.tanh, dy)
@@ -159,6 +162,7 @@ class Hardtanh(Activation):
     """y = x clipped to [low, high];  dx = dy where low < x < high, else 0."""
 
     kernel, saves_input = K.hardtanh, True
+    saturates = property(lambda self: self.scalars)
 
     def backward(self, dy):
         self.backpropagate(B.activation.ramp, dy, (*self.scalars, 1))
@@ -167,7 +171,7 @@ class Hardtanh(Activation):
 class Hardsigmoid(Activation):
     """y = (x + 3) / 6 clipped to [0, 1];  dx = dy / 6 where -3 < x < 3, else 0."""
 
-    kernel, saves_input = K.hardsigmoid, True
+    kernel, saves_input, saturates = K.hardsigmoid, True, (0, 1)
 
     def backward(self, dy):
         self.backpropagate(B.activation.ramp, dy, (-3, 3, 1 / 6))
@@ -185,7 +189,7 @@ class Hardswish(Activation):
 class Softsign(Activation):
     """y = x / (1 + |x|);  dx = dy / (1 + |x|)^2."""
 
-    kernel, saves_input = K.softsign, True
+    kernel, saves_input, saturates = K.softsign, True, (-0.776, 0.776)
 
     def backward(self, dy):
         self.backpropagate(B.activation.softsign, dy)

@@ -22,6 +22,8 @@ class _Window(Node):
     weights are [groups * outer, inner, kh, kw], where `outer` channels per group belong to the smaller side.
     """
 
+    role, unit_axis = "weights", 1
+
     def __init__(self, stride, padding, dilation, groups):
         super().__init__()
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups

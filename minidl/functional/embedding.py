@@ -25,6 +25,7 @@ class Embedding(Take):
         Row that gets no gradient, counted from the front.
     """
 
+    role = "weights"
     words = "input", "the rows of weight"
 
     def __init__(self, padding_idx=None):

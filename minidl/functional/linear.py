@@ -16,6 +16,8 @@ ACTIVATIONS = {None: 0, "relu": 1}
 class Linear(Node):
     """y = f(x W^T + b);  dz = dy f'(z),  dx = dz W,  dW = dz^T x,  db = sum of dz over the rows. f is none or relu."""
 
+    role = "weights"
+
     def __init__(self, activation=None):
         super().__init__()
         if activation not in ACTIVATIONS:

@@ -24,6 +24,7 @@ class Recurrence(Node):
         As in `lstm`.
     """
 
+    role, saturates = "recurrent", (-0.975, 0.975)  # as tanh
     gates: int  # per unit: products, and numbers to keep for the backward pass
     kept: int
     has_cells = has_share = False
@@ -160,7 +161,7 @@ class RNN(Recurrence):
 class ReluRNN(RNN):
     """h = relu(x + h W^T);  da = dh where h > 0."""
 
-    name = "rnn"
+    name, saturates = "rnn", Node.saturates
     forward_kernel = K.rnn_relu
     kind = "RNN_RELU"
 

@@ -1,0 +1,266 @@
+"""Probes: what activations, back-propagated signals, weights and updates look like, layer by layer, while training."""
+
+from collections import Counter
+
+import numpy as np
+
+from minidl.engine import Caller, Gate, Observer, memory, state
+from minidl.kernels import probe as kernels
+from minidl.kernels.elementwise import copy
+from minidl.stabilize.update import segments, sizes
+
+SIGNAL = np.dtype(
+    [
+        (name, np.float64)
+        for name in ("step", "mean", "rms", "low", "high", "zeros", "saturated", "nonfinite", "dead", "stuck")
+    ]
+)
+WEIGHT = np.dtype([(name, np.float64) for name in ("step", "weight", "gradient", "largest", "nonfinite", "update")])
+
+
+class Measurement(Caller):
+    """A node that only reads."""
+
+    def call(self, *args, **kwargs):
+        phase, state.phase = state.phase, "probe"
+        try:
+            super().call(*args, **kwargs)
+        finally:
+            state.phase = phase
+
+
+class Ring:
+    """The rows of the last measurements, in memory that kernels write; one for each of `count` things."""
+
+    def __init__(self, clock, dtype, count=1):
+        self.rows = np.zeros((int(clock[3]), count), dtype)
+
+    def read(self):
+        """A copy, (steps, count), in order of the steps; NaN for what was not measured at one of them."""
+        steps = self.rows["step"].max(1, initial=0)
+        rows, steps = self.rows[steps > 0].copy(), steps[steps > 0]
+        missing = rows["step"] != steps[:, None]
+        for field in rows.dtype.names[1:]:
+            rows[field][missing] = np.nan
+        rows["step"] = steps[:, None]
+        return rows[np.argsort(steps)]
+
+
+class Layer(Measurement):
+    """What a probe knows of one node: a product with weights, an activation, a normalisation or a recurrence.
+
+    Attributes
+    ----------
+    title : str
+        Path in the model, and the operation.
+    role : str
+        ``"weights"``, ``"activation"``, ``"normalization"`` or ``"recurrent"``; see `Node`.
+    weights : list of str
+        Names of the parameters that the node reads.
+    """
+
+    def __init__(self, clock, node, number):
+        super().__init__()
+        self.path, self.operation, self.number = node.path, node.name, number
+        self.role, self.saturates = node.role, node.saturates
+        self.weights = [x.name or "" for x in node.inputs if x.is_leaf and x.requires_grad]
+        self.clock = clock
+        self.outputs, self.signals = Ring(clock, SIGNAL), Ring(clock, SIGNAL)
+
+    name = property(lambda self: f"probe {self.operation}")
+    named_by = ("path", "operation", "number")
+
+    @property
+    def title(self):
+        again = f" ({self.number + 1})" if self.number else ""
+        return f"{self.path}: {self.operation}{again}" if self.path else f"{self.operation}{again}"
+
+    def measure(self, ring, array, axis, bounds=(-np.inf, np.inf)):
+        """Describe an array, whose units lie along `axis`, in the next row of `ring`."""
+        if not array.size:
+            return
+        U, inner = array.shape[axis], 1 if axis == -1 else int(np.prod(array.shape[axis + 1 :]))
+        extremes = [memory.empty(U, array.dtype), memory.empty(U, array.dtype)]
+        sizes = [array.size // (U * inner), U, inner]
+        scratch = [*extremes, ring.rows, self.clock]
+        self.call(kernels.describe, [], [array], sizes, bounds, dtype=array.dtype, scratch=scratch)
+
+    def activation(self):
+        """Measured outputs: an array with the fields of `SIGNAL`, one row per measured step."""
+        return self.outputs.read()[:, 0]
+
+    def signal(self):
+        """Measured gradients of the loss by the outputs, in the same form."""
+        return self.signals.read()[:, 0]
+
+
+class Probe(Observer):
+    """Measures a model while it trains: ``with probe:`` around forward pass, backward pass and update.
+
+    Per layer: mean, root mean square and range of the outputs and of the gradient that comes back to them, shares of
+    zeros and of saturated values, of units that are zero or saturated for every sample, and the number of NaN and Inf.
+    Per parameter: norms of weight, gradient (as `backward` left it) and update, the largest gradient.
+
+    It is part of the recorded step, measures at the first and then at every `every`-th, and costs next to nothing in
+    between. Outside of a recorded step it works in the same way.
+
+    Parameters
+    ----------
+    model : Module
+    every : int
+        Steps from one measurement to the next.
+    history : int
+        Measurements that are kept.
+
+    Attributes
+    ----------
+    layers : list of Layer
+        In the order of the forward pass.
+
+    Examples
+    --------
+    >>> probe = stabilize.Probe(model, every=10)
+    >>> @dl.record
+    ... def train_step(x, y):
+    ...     optimizer.zero_grad()
+    ...     with probe:
+    ...         loss = F.cross_entropy(model(x), y)
+    ...         loss.backward()
+    ...         optimizer.step()
+    ...     return loss
+    >>> print(probe)
+    """
+
+    def __init__(self, model, every=10, history=256):
+        for name, value in (("every", every), ("history", history)):
+            if not isinstance(value, (int, np.integer)) or value < 1:
+                raise ValueError(f"Probe: {name}: got {value!r}, expected an int of at least 1")
+        self.model = model
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.clock = np.array([0.0, 0, every, history])
+        self.due, self.caller = Gate(), Measurement()
+        self.known: dict[tuple, Layer] = {}
+        self.weights = Ring(self.clock, WEIGHT, len(self.parameters))
+        self.before = [memory.zeros(p.shape, p.dtype) for p in self.parameters]
+        self.forget()
+
+    layers = property(lambda self: list(self.known.values()))
+    step = property(lambda self: int(self.clock[0]), doc="Training steps seen so far.")
+
+    def parameter(self, name):
+        """What was measured of a parameter: an array with the fields of `WEIGHT`, one row per measured step."""
+        names = [p.name for p in self.parameters]
+        if name not in names:
+            raise KeyError(
+                f"Probe: parameter {name!r} is not watched; those that train are {', '.join(map(str, names))}"
+            )
+        return self.weights.read()[:, names.index(name)]
+
+    # a pass
+
+    def forget(self):
+        """Let go of the nodes of a pass."""
+        self.passes: Counter[tuple] = Counter()
+        self.running: dict = {}
+
+    def __enter__(self):
+        super().__enter__()
+        self.forget()
+        self.caller.call(kernels.tick, [], [], dtype=np.dtype(np.float64), scratch=[self.clock, self.due.open])
+        with self.due:
+            for parameter, before in zip(self.parameters, self.before, strict=True):
+                self.caller.call(copy, [before], [parameter], [before.size])
+        return self
+
+    def __exit__(self, *error):
+        super().__exit__(*error)
+        self.forget()
+        if error[0] is None:
+            self.measure_weights(kernels.updates, self.before, 1)
+
+    def saw_outputs(self, node, outputs):
+        if node.role is None or not node.tracked:
+            return
+        name = (node.path, node.name)
+        key = (*name, self.passes[name])
+        self.passes[name] += 1
+        if key not in self.known:
+            self.known[key] = Layer(self.clock, node, key[-1])
+        layer, y = self.known[key], outputs[0]
+        self.running[node] = layer, self.unit_axis(node, y)
+        with self.due:
+            layer.measure(layer.outputs, y.array, self.running[node][1], node.saturates)
+
+    def unit_axis(self, node, y):
+        """Which dimension of `y` counts units: behind a convolution it is that of the channels."""
+        if node.role != "activation":
+            return node.unit_axis
+        before = self.running.get(node.inputs[0].node)
+        return before[1] if before else 1 if y.ndim > 3 else -1
+
+    def saw_gradients(self, node, gradients):
+        if node in self.running:
+            layer, axis = self.running.pop(node)
+            with self.due:
+                layer.measure(layer.signals, gradients[0], axis)
+
+    def saw_leaves(self, leaves):
+        self.measure_weights(kernels.gradients, None, 4)
+
+    def measure_weights(self, kernel, others, columns):
+        """Sums over weights and, beside each, its gradient or what is in `others`."""
+        groups: dict = {}
+        for i, parameter in enumerate(self.parameters):
+            if parameter.has_grad():
+                groups.setdefault(parameter.dtype, []).append(i)
+        for dtype, members in groups.items():
+            xs: list = []
+            ys: list = []
+            owners: list = []
+            for i in members:
+                parameter = self.parameters[i]
+                xs += segments([parameter.array], [(0, 0)])
+                ys += segments([parameter.buffer if others is None else others[i]], [(0, 0)])
+                owners += [i] * (len(xs) - len(owners))
+            found = memory.empty((len(xs), columns), np.float64)
+            extents = [*sizes(xs), *owners, len(self.parameters)]
+            with self.due:
+                scratch = [found, self.weights.rows, self.clock]
+                self.caller.call(kernel, [], [*xs, *ys], extents, dtype=dtype, scratch=scratch)
+
+    def __str__(self):
+        weights = {p.name: row for p, row in zip(self.parameters, last(self.weights.read()), strict=True)}
+        lines = [
+            ("layer", "output rms", "zeros", "saturated", "dead", "signal rms", "weight", "gradient", "update/weight")
+        ]
+        for layer in self.layers:
+            y, dy = last(layer.activation()), last(layer.signal())
+            row = [layer.title, f"{y['rms']:.3g}", *(f"{y[field]:.1%}" for field in ("zeros", "saturated", "dead"))]
+            row.append(f"{dy['rms']:.3g}")
+            w = weights.get(next(iter(layer.weights), None))
+            row += (
+                ["", "", ""]
+                if w is None
+                else [f"{w['weight']:.3g}", f"{w['gradient']:.3g}", f"{w['update'] / max(w['weight'], 1e-300):.2g}"]
+            )
+            lines.append(tuple(row))
+        return table(lines)
+
+
+def last(rows):
+    """The latest row; NaN everywhere if there is none."""
+    if len(rows):
+        return rows[-1]
+    empty = np.zeros(rows.shape[1:], rows.dtype)
+    for field in rows.dtype.names:
+        empty[field] = np.nan
+    return empty
+
+
+def table(lines):
+    """Lines of cells as text: the first column to the left, the others to the right."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
+        for line in lines
+    )
