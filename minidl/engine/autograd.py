@@ -72,6 +72,8 @@ class Backward(Caller):
         phase, state.phase = state.phase, "backward"
         try:
             with no_grad():
+                if state.observer is not None:
+                    state.observer.saw_root(self.root)
                 if check:
                     self.call(check_finite, [], [self.root], [self.root.array.size], dtype=self.root.dtype)
                 self.seed()

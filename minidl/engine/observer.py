@@ -15,6 +15,9 @@ class Observer:
     def saw_gradients(self, node, gradients):
         """`node` is about to pass on `gradients`, one array for each of its float outputs."""
 
+    def saw_root(self, root):
+        """A backward pass is about to begin at `root`, before anybody has looked whether it is finite."""
+
     def saw_leaves(self, leaves):
         """A backward pass has ended, and `leaves` have their gradients."""
 

@@ -3,6 +3,7 @@
 from minidl.kernels.kernel import Kernel
 
 tick: Kernel
+log: Kernel
 describe: Kernel
 gradients: Kernel
 updates: Kernel

@@ -27,6 +27,13 @@ cdef int _tick(double **p, const Py_ssize_t *n, const double *a) noexcept nogil:
     return OK
 
 
+cdef int _log(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
+    # x[1], ring[N] (double), clock (double); n: N: one value in every step
+    cdef const double *clock = <double *>p[2]
+    (<double *>p[1])[(<Py_ssize_t>clock[0] - 1) % n[0]] = p[0][0]
+    return OK
+
+
 cdef double *row(double *ring, const double *clock, Py_ssize_t columns) noexcept nogil:
     cdef double *found = ring + (<Py_ssize_t>clock[1] - 1) % <Py_ssize_t>clock[3] * columns
     found[0] = clock[0]
@@ -195,6 +202,7 @@ cdef int _updates(real **p, const Py_ssize_t *n, const double *a) noexcept nogil
 
 
 tick = Kernel("tick", {"float64": <size_t>_tick})
+log = Kernel("log", {"float32": <size_t>_log[float], "float64": <size_t>_log[double]})
 describe = Kernel("describe", {"float32": <size_t>_describe[float], "float64": <size_t>_describe[double]})
 gradients = Kernel("gradients", {"float32": <size_t>_gradients[float], "float64": <size_t>_gradients[double]})
 updates = Kernel("updates", {"float32": <size_t>_updates[float], "float64": <size_t>_updates[double]})

@@ -55,14 +55,16 @@ class Layer(Measurement):
         Path in the model, and the operation.
     role : str
         ``"weights"``, ``"activation"``, ``"normalization"`` or ``"recurrent"``; see `Node`.
+    units : int
+        Numbers that it makes of a sample.
     weights : list of str
         Names of the parameters that the node reads.
     """
 
-    def __init__(self, clock, node, number):
+    def __init__(self, clock, node, units, number):
         super().__init__()
         self.path, self.operation, self.number = node.path, node.name, number
-        self.role, self.saturates = node.role, node.saturates
+        self.role, self.saturates, self.units = node.role, node.saturates, units
         self.weights = [x.name or "" for x in node.inputs if x.is_leaf and x.requires_grad]
         self.clock = clock
         self.outputs, self.signals = Ring(clock, SIGNAL), Ring(clock, SIGNAL)
@@ -141,6 +143,7 @@ class Probe(Observer):
         self.due, self.caller = Gate(), Measurement()
         self.known: dict[tuple, Layer] = {}
         self.weights = Ring(self.clock, WEIGHT, len(self.parameters))
+        self.losses = np.zeros(every * history)
         self.before = [memory.zeros(p.shape, p.dtype) for p in self.parameters]
         self.forget()
 
@@ -178,18 +181,30 @@ class Probe(Observer):
         if error[0] is None:
             self.measure_weights(kernels.updates, self.before, 1)
 
+    def saw_root(self, root):
+        if root.array.size == 1:
+            scratch = [self.losses, self.clock]
+            self.caller.call(kernels.log, [], [root], [self.losses.size], dtype=root.dtype, scratch=scratch)
+
+    def loss(self):
+        """The value from which `backward` began, of the last steps: every one, not only those that were measured."""
+        newest, size = self.step % self.losses.size, min(self.step, self.losses.size)
+        return np.roll(self.losses, -newest)[self.losses.size - size :]
+
     def saw_outputs(self, node, outputs):
         if node.role is None or not node.tracked:
             return
         name = (node.path, node.name)
         key = (*name, self.passes[name])
         self.passes[name] += 1
+        y = outputs[0]
+        axis = self.unit_axis(node, y)
         if key not in self.known:
-            self.known[key] = Layer(self.clock, node, key[-1])
-        layer, y = self.known[key], outputs[0]
-        self.running[node] = layer, self.unit_axis(node, y)
+            self.known[key] = Layer(self.clock, node, int(np.prod(y.shape[axis:])), key[-1])
+        layer = self.known[key]
+        self.running[node] = layer, axis
         with self.due:
-            layer.measure(layer.outputs, y.array, self.running[node][1], node.saturates)
+            layer.measure(layer.outputs, y.array, axis, node.saturates)
 
     def unit_axis(self, node, y):
         """Which dimension of `y` counts units: behind a convolution it is that of the channels."""

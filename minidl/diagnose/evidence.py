@@ -1,0 +1,243 @@
+"""What a diagnosis is made from: figures of the layers, the weights, the data and the loss."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from minidl.engine.tensor import as_array
+from minidl.nn import GRU, LSTM, RNN
+
+RECURRENT = (RNN, LSTM, GRU)
+
+
+@dataclass
+class LayerFigures:
+    """One layer, as a probe saw it.
+
+    Attributes
+    ----------
+    title, path, operation, role : str
+        See `stabilize.probe.Layer`.
+    units : int
+        Of the output, per sample: features, or channels times pixels.
+    saturates : (float, float)
+        Bounds beyond which an output counts as saturated.
+    weights : list of str
+        Names of its parameters.
+    output, signal : ndarray
+        Rows of `stabilize.probe.SIGNAL`, one per measured step: its outputs, and the gradient of the loss by them.
+    """
+
+    title: str
+    path: str
+    operation: str
+    role: str
+    units: int
+    saturates: tuple[float, float]
+    weights: list[str]
+    output: np.ndarray
+    signal: np.ndarray
+
+
+@dataclass
+class ParameterFigures:
+    """One parameter.
+
+    Attributes
+    ----------
+    name : str
+    shape : tuple of int
+    trains : bool
+        Whether it wants a gradient.
+    lr : float or None
+        Its learning rate; None without an optimizer, or if the optimizer does not have it.
+    finite : bool
+    std : float
+        Of its elements.
+    alike : float
+        Share of its rows that are equal to the first.
+    rows : ndarray or None
+        Rows of `stabilize.probe.WEIGHT`, one per measured step; None if it was not measured.
+    """
+
+    name: str
+    shape: tuple
+    trains: bool
+    lr: float | None
+    finite: bool
+    std: float
+    alike: float
+    rows: Any = None
+
+    path = property(lambda self: self.name.rpartition(".")[0], doc="The layer that has it.")
+
+
+@dataclass
+class InputFigures:
+    """One input of the model, over all batches.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of a batch.
+    nonfinite : int
+    mean, std, low, high : float
+    constant : float
+        Share of the features (elements of a sample) that have one value in all samples.
+    spread : float
+        The largest deviation of a feature by the median of those that vary; 1 where none does.
+    tail : int
+        Time steps at the end that are the same in every sequence; 0 for what is no batch of sequences.
+    integer : bool
+    """
+
+    shape: tuple
+    nonfinite: int
+    mean: float
+    std: float
+    low: float
+    high: float
+    constant: float
+    spread: float
+    tail: int
+    integer: bool
+
+
+@dataclass
+class Evidence:
+    """All that the rules may look at; what was not measured is empty or None.
+
+    Attributes
+    ----------
+    layers : list of LayerFigures
+        In the order of the forward pass.
+    parameters : list of ParameterFigures
+    inputs : list of InputFigures
+    target : ndarray
+        The targets of all batches.
+    output : ndarray or None
+        The model's output for the first batch.
+    lengths : ndarray or None
+        Lengths of the sequences, where the model is given some.
+    losses : ndarray
+        Of the training so far, or of the trial.
+    trials : dict of float to ndarray
+        Losses of trials with the learning rate times a factor, the trial at 1 among them.
+    labels : float or None
+        How much more the gradients of different batches have in common than they would with shuffled targets, in
+        standard errors.
+    gates : dict of str to dict of str to float
+        Share of each gate's values that are nearly 0 or 1, by layer.
+    times : dict of str to ndarray
+        Norm of dE/dh_t for every time step, by layer and direction.
+    failure : Exception or None
+        What stopped the forward or the backward pass, if it was a NaN or an Inf.
+    step : int
+        Training steps that were seen.
+    """
+
+    layers: list[LayerFigures] = field(default_factory=list)
+    parameters: list[ParameterFigures] = field(default_factory=list)
+    inputs: list[InputFigures] = field(default_factory=list)
+    target: Any = None
+    output: Any = None
+    lengths: Any = None
+    losses: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    trials: dict[float, np.ndarray] = field(default_factory=dict)
+    labels: float | None = None
+    gates: dict[str, dict[str, float]] = field(default_factory=dict)
+    times: dict[str, np.ndarray] = field(default_factory=dict)
+    failure: Any = None
+    step: int = 0
+
+    @property
+    def steps(self):
+        """The training steps that were measured."""
+        return self.layers[0].output["step"] if self.layers else np.zeros(0)
+
+    def at(self, i):
+        """The same, as it was known at measurement `i`."""
+        step = int(self.steps[i])
+
+        def upto(rows):
+            return rows[rows["step"] == step]
+
+        layers = [replace(layer, output=upto(layer.output), signal=upto(layer.signal)) for layer in self.layers]
+        parameters = [p if p.rows is None else replace(p, rows=upto(p.rows)) for p in self.parameters]
+        first = self.step - len(self.losses)
+        return replace(self, layers=layers, parameters=parameters, losses=self.losses[: step - first], step=step)
+
+    def parameter(self, name):
+        """The figures of one parameter."""
+        return next(p for p in self.parameters if p.name == name)
+
+
+def time_profile(model):
+    """|dE/dh_t| of all recurrent layers, after a backward pass."""
+    return {
+        f"{path}.{suffix}": norms
+        for path, module in model.named_modules()
+        if isinstance(module, RECURRENT)
+        for suffix, norms in module.gradient_norms().items()
+    }
+
+
+def layer_figures(layer):
+    """What a probe's layer has measured."""
+    return LayerFigures(
+        layer.title, layer.path, layer.operation, layer.role, layer.units, layer.saturates, layer.weights,
+        layer.activation(), layer.signal(),
+    )  # fmt: skip
+
+
+def parameter_figures(model, optimizer, probe=None):
+    """Figures of all parameters of a model."""
+    rates = {}
+    if optimizer is not None:
+        rates = {p: float(group["lr"]) for group in optimizer.param_groups for p in group["params"]}
+    measured = {} if probe is None else dict(zip(probe.parameters, probe.weights.read().T, strict=True))
+    return [
+        ParameterFigures(
+            name,
+            p.shape,
+            p.requires_grad,
+            rates.get(p),
+            bool(np.isfinite(p.array).all()),
+            float(p.array.std(dtype=np.float64)) if p.array.size else 0.0,
+            float((p.array == p.array[:1]).reshape(p.shape[0], -1).all(1).mean()) if p.ndim else 1.0,
+            measured.get(p),
+        )
+        for name, p in model.named_parameters()
+    ]
+
+
+def input_figures(arrays, size):
+    """Figures of one input, given its array in every batch, where a batch has `size` samples."""
+    arrays = [as_array(a) for a in arrays]
+    if arrays[0].ndim > 1 and arrays[0].shape[0] != size == arrays[0].shape[1]:
+        arrays = [np.moveaxis(a, 1, 0) for a in arrays]  # time first
+    samples = np.concatenate([a.reshape(len(a), -1) for a in arrays]).astype(np.float64)
+    finite = np.isfinite(samples)
+    known = np.where(finite, samples, 0)
+    stds = known.std(0)
+    varying = stds[stds > 0]
+    first = arrays[0]
+    return InputFigures(
+        first.shape,
+        int((~finite).sum()),
+        float(known.mean()),
+        float(known.std()),
+        float(known.min()),
+        float(known.max()),
+        float((stds == 0).mean()),
+        float(varying.max() / np.median(varying)) if varying.size else 1.0,
+        constant_tail(known.reshape(len(known), *first.shape[1:])) if first.ndim == 3 else 0,
+        first.dtype.kind in "iu",
+    )
+
+
+def constant_tail(sequences):
+    """Steps at the end of sequences (N, T, ...) in which all of them are the same number."""
+    same = (sequences == sequences[:1, -1:, :1]).all((0, 2))
+    return int(len(same) if same.all() else np.argmin(same[::-1]))

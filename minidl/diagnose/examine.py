@@ -1,0 +1,244 @@
+"""Examination of a model by a few batches, which leaves everything as it was."""
+
+import contextlib
+import itertools
+
+import numpy as np
+
+from minidl.diagnose.evidence import Evidence, input_figures, layer_figures, parameter_figures, time_profile
+from minidl.diagnose.rules import judge
+from minidl.diagnose.verdict import Report
+from minidl.engine import Tensor, as_tensor, detect_anomaly, generator, outside_recordings, record
+from minidl.nn import utils
+from minidl.stabilize.probe import Probe
+from minidl.train.range_test import kept
+from minidl.train.trainer import mode
+
+FACTORS = (0.1, 1.0, 30.0)  # of the learning rate, in the trials
+SHUFFLES = 3
+FLAT = 0.0127  # a gate below it, or as close to 1, has lost 19 in 20 parts of its slope
+PARTS = 4  # that one batch is cut into, to compare their gradients
+
+
+def examine(model, loss_fn, batch, optimizer=None, *, steps=0, clip_norm=None):
+    """Look for what keeps a model from learning.
+
+    Parameters, buffers, gradients, the optimizer's state, modes and random numbers are as before afterwards.
+
+    Parameters
+    ----------
+    model : Module
+    loss_fn : callable
+        ``loss_fn(output, target)`` gives a scalar tensor.
+    batch : tuple of arrays, or list of such tuples
+        ``(*inputs, target)``: one batch or a few. The more there are, the surer the verdicts on data and labels.
+    optimizer : Optimizer, optional
+        With it, the size of the updates is judged.
+    steps : int
+        Length of a trial on these batches, with the optimizer's learning rates and with others, which shows whether
+        they are too high or too low; 0 for none.
+    clip_norm : float, optional
+        The norm to which gradients are clipped in the training.
+
+    Returns
+    -------
+    Report
+        ``print(report)`` shows the verdicts; `report.verdicts` is empty for a healthy model.
+
+    Raises
+    ------
+    ValueError
+        If the model has no parameters, there is no batch, or the loss is not a scalar. What the model itself raises
+        on the batch passes through.
+
+    Examples
+    --------
+    >>> report = diagnose.examine(model, F.cross_entropy, (x, y), optimizer)
+    >>> print(report)
+    healthy: nothing found
+    """
+    outside_recordings("examine")
+    batches = as_batches(batch)
+    if not list(model.parameters()):
+        raise ValueError(f"examine: model: {type(model).__name__} has no parameters, so there is nothing to train")
+    if steps and optimizer is None:
+        raise ValueError(f"examine: steps: got {steps} without an optimizer, which a trial needs")
+    found = Evidence(parameters=parameter_figures(model, optimizer))
+    found.target = np.concatenate([as_tensor(b[-1]).array for b in batches])
+    size = len(batches[0][-1])
+    found.inputs = [input_figures([b[i] for b in batches], size) for i in range(len(batches[0]) - 1)]
+    found.lengths = lengths_among(batches, found.inputs, size)
+    with unchanged(model, optimizer), mode(model, True):
+        if all(p.finite for p in found.parameters):
+            examine_batches(found, Examination(model, loss_fn, optimizer, clip_norm), batches, steps)
+    return Report(judge(found), found)
+
+
+def as_batches(batch):
+    """A list of batches, each a tuple; ValueError if there are none."""
+    batches = [batch] if isinstance(batch, tuple) else list(batch)
+    if not batches or not all(isinstance(b, (tuple, list)) and len(b) > 1 for b in batches):
+        raise ValueError("examine: batch: expected a tuple (*inputs, target), or a list of such tuples")
+    return [tuple(b) for b in batches]
+
+
+def lengths_among(batches, inputs, size):
+    """The lengths of sequences, if an input looks like them: whole numbers, one per sample, beside the sequences."""
+    for i, figures in enumerate(inputs[1:], 1):
+        if figures.integer and figures.shape == (size,):
+            return np.concatenate([as_tensor(b[i]).array for b in batches])
+    return None
+
+
+@contextlib.contextmanager
+def unchanged(model, optimizer):
+    """Puts back what a training step changes, random numbers included."""
+    counter = generator.counter.copy()
+    try:
+        with kept(model, optimizer):
+            yield
+    finally:
+        generator.counter[:] = counter
+
+
+class GateProbe(Probe):
+    """A probe that looks at the gates of recurrent layers, too.
+
+    Attributes
+    ----------
+    gates : dict
+        For each layer and gate, the share of values that are nearly 0 or 1.
+    """
+
+    names = {"lstm": ("input", "forget", "cell", "output"), "gru": ("reset", "update")}
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.gates: dict[str, dict[str, float]] = {}
+
+    def saw_outputs(self, node, outputs):
+        super().saw_outputs(node, outputs)
+        for i, name in enumerate(self.names.get(node.name, ())):
+            H = outputs[0].shape[-1]
+            values = abs(node.kept_gates[..., i * H : (i + 1) * H]) if name != "cell" else np.zeros(1)
+            share = float(np.mean((values < FLAT) | (values > 1 - FLAT))) if name != "cell" else 0.0
+            self.gates.setdefault(node.path, {})[name] = share
+
+
+class Examination:
+    """The training step of an examination."""
+
+    def __init__(self, model, loss_fn, optimizer, clip_norm):
+        self.model, self.loss_fn, self.optimizer, self.clip_norm = model, loss_fn, optimizer, clip_norm
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+
+    def backward(self, *batch):
+        """Forward and backward pass; output and loss."""
+        *inputs, target = batch
+        output = self.model(*inputs)
+        loss = self.loss_fn(output, as_tensor(target))
+        if not isinstance(loss, Tensor) or loss.array.size != 1:
+            shape = loss.shape if isinstance(loss, Tensor) else type(loss).__name__
+            raise ValueError(f"examine: loss_fn: returned {shape}, expected a scalar tensor")
+        self.model.zero_grad()
+        if loss.requires_grad:
+            loss.backward()
+        return output, loss
+
+    def step(self, *batch):
+        """A whole training step; the loss."""
+        _, loss = self.backward(*batch)
+        if self.clip_norm is not None:
+            utils.clip_grad_norm_(self.parameters, self.clip_norm)
+        self.optimizer.step()
+        return loss
+
+    def gradient(self, *batch):
+        """The gradients of one batch as one vector."""
+        self.backward(*batch)
+        return np.concatenate(
+            [(p.grad.numpy() if p.has_grad() else np.zeros(p.shape)).ravel() for p in self.parameters]
+        ).astype(np.float64)
+
+
+def examine_batches(found, examination, batches, steps):
+    """Run the batches, and note what they show."""
+    model, optimizer = examination.model, examination.optimizer
+    probe = GateProbe(model, every=1, history=len(batches))
+    try:
+        for batch in batches:
+            with unchanged(model, optimizer), probe:
+                output, loss = examination.backward(*batch)
+                found.output = output.array.copy() if isinstance(output, Tensor) else None
+                found.losses = np.append(found.losses, loss.item())
+                if optimizer is not None and examination.parameters:
+                    if examination.clip_norm is not None:
+                        utils.clip_grad_norm_(examination.parameters, examination.clip_norm)
+                    optimizer.step()
+            found.times = time_profile(model)
+        if examination.parameters:
+            found.labels = what_labels_tell(examination, batches)
+    except FloatingPointError as error:
+        found.failure = named(examination, batch, error)
+    found.gates = probe.gates
+    found.layers = [layer_figures(layer) for layer in probe.layers]
+    found.parameters = parameter_figures(model, optimizer, probe)
+    if steps and found.failure is None:
+        for factor in FACTORS:
+            found.trials[factor] = trial(examination, batches, steps, factor)
+
+
+def named(examination, batch, error):
+    """The same error again, with every call looked at, so that it names who made the first NaN or Inf."""
+    try:
+        with detect_anomaly():
+            examination.backward(*batch)
+    except FloatingPointError as better:
+        return better
+    return error
+
+
+def what_labels_tell(examination, batches):
+    """How much gradients of different batches have in common, beyond what they have with shuffled targets.
+
+    A shuffle keeps what all samples share, such as the pull of the outputs towards the mean target; what is left of the
+    gradient after subtracting it comes from the pairs of input and target. In standard errors over pairs of batches;
+    None with fewer than three.
+    """
+    if len(batches) == 1:
+        batches = cut(batches[0], PARTS)
+    if len(batches) < 3:
+        return None
+    rng = np.random.default_rng(0)
+    own = []
+    for *inputs, target in batches:
+        target = as_tensor(target).array
+        shuffled = [examination.gradient(*inputs, target[rng.permutation(len(target))]) for _ in range(SHUFFLES)]
+        difference = examination.gradient(*inputs, target) - np.mean(shuffled, 0)
+        own.append(difference / max(np.linalg.norm(difference), 1e-300))
+    cosines = [a @ b for a, b in itertools.combinations(own, 2)]
+    return float(np.mean(cosines) / max(np.std(cosines) / np.sqrt(len(cosines)), 1e-12))
+
+
+def cut(batch, parts):
+    """A batch as some smaller ones."""
+    size = len(batch[-1]) // parts
+    if size < 2 or any(len(array) != len(batch[-1]) for array in batch):
+        return [batch]
+    return [tuple(as_tensor(a).array[i * size : (i + 1) * size] for a in batch) for i in range(parts)]
+
+
+def trial(examination, batches, steps, factor):
+    """Losses of a training whose learning rates are `factor` times those of the optimizer; it ends at a NaN or an Inf."""
+    losses: list[float] = []
+    with unchanged(examination.model, examination.optimizer):
+        for group in examination.optimizer.param_groups:
+            group["lr"] = group["lr"] * factor
+        step = record(examination.step)
+        for batch, _ in zip(itertools.cycle(batches), range(steps), strict=False):
+            try:
+                losses.append(step(*batch).item())
+            except FloatingPointError:
+                losses.append(np.inf)
+                break
+    return np.array(losses)

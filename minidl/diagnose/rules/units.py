@@ -1,0 +1,65 @@
+"""Units that say nothing."""
+
+import numpy as np
+
+from minidl.diagnose.verdict import Verdict, sureness
+
+DEAD = 0.5  # share of a layer's units that are 0 for every sample; a healthy ReLU layer has up to a quarter of them
+SATURATED = 0.6  # share of a layer's outputs at the flat ends of its activation
+
+
+def dead(evidence):
+    """Layers whose units are 0 whatever the input."""
+    found = []
+    for layer in evidence.layers:
+        share = lowest(layer.output["dead"])
+        if share > DEAD and carries_zeros(layer):
+            found.append((layer, share))
+    if not found:
+        return []
+    layer, share = found[0]
+    text = f"{share:.0%} of the units of {layer.title} are 0 for every sample, so nothing behind them learns from them"
+    evidence = {"dead": share}
+    return [Verdict("dead units", text, sureness(share, DEAD, 2), paths(found), evidence=evidence)]
+
+
+def carries_zeros(layer):
+    """Whether zeros are what an activation made, and not a product of zeros."""
+    return layer.output["low"].min(initial=0) >= 0 and (
+        layer.role != "weights" or layer.output["zeros"].max() < 1 or True
+    )
+
+
+def saturated(evidence):
+    """Layers whose outputs lie at the flat ends of the activation."""
+    found = []
+    for layer in evidence.layers:
+        share = lowest(layer.output["saturated"])
+        if np.isfinite(layer.saturates[0]) and share > SATURATED:
+            found.append((layer, share))
+    if not found:
+        return []
+    layer, share = found[0]
+    text = f"{share:.0%} of the outputs of {layer.title} are at the flat ends of the activation, which let no gradient pass"
+    evidence = {"saturated": share}
+    return [Verdict("saturation", text, sureness(share, SATURATED, 1.5), paths(found), evidence=evidence)]
+
+
+def saturated_gates(evidence):
+    """Recurrent layers one of whose gates is shut or open for good."""
+    for path, gates in evidence.gates.items():
+        for gate, share in gates.items():
+            if share > SATURATED:
+                text = f"{share:.0%} of the values of the {gate} gate of {path} are at 0 or 1"
+                return [Verdict("saturation", text, sureness(share, SATURATED, 1.5), [path], evidence={gate: share})]
+    return []
+
+
+def lowest(shares):
+    """The least share over the batches: a unit that lives in one of them is alive."""
+    return float(shares.min()) if len(shares) else 0.0
+
+
+def paths(found):
+    """Of the layers, each once."""
+    return list(dict.fromkeys(layer.path for layer, _ in found))
