@@ -23,6 +23,8 @@ LAYERS = {
     "batch_norm evaluation": (lambda: nn.BatchNorm2d(16).eval(), (32, 16, 32, 32)),
     "layer_norm": (lambda: nn.LayerNorm(64), (64, 64)),
     "layer_norm wide": (lambda: nn.LayerNorm(1024), (256, 1024)),
+    "rms_norm": (lambda: nn.RMSNorm(64), (64, 64)),
+    "rms_norm wide": (lambda: nn.RMSNorm(1024), (256, 1024)),
     "group_norm": (lambda: nn.GroupNorm(4, 16), (32, 16, 32, 32)),
     "instance_norm": (lambda: nn.InstanceNorm2d(16, affine=True), (32, 16, 32, 32)),
     "dropout1d": (lambda: nn.Dropout1d(0.1), (32, 16, 1024)),
@@ -40,6 +42,11 @@ def over(axes):
     return normalize
 
 
+def over_rms(x):
+    """NumPy's normalisation of rows by their root mean square."""
+    return x / np.sqrt((x * x).mean(1, keepdims=True) + np.finfo("float32").eps)
+
+
 NUMPY = {
     "batch_norm": over(0),
     "batch_norm wide": over(0),
@@ -47,6 +54,8 @@ NUMPY = {
     "batch_norm small image": over((0, 2, 3)),
     "layer_norm": over(1),
     "layer_norm wide": over(1),
+    "rms_norm": over_rms,
+    "rms_norm wide": over_rms,
     "instance_norm": over((2, 3)),
 }
 

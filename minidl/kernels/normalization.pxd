@@ -10,6 +10,7 @@ from minidl.kernels.kernel cimport real
 cdef enum:
     LANES = 32  # partial sums side by side: they and their squares fit into 12 AVX2 registers
     TERMS = 64  # terms of a partial sum, before it goes into a double
+    SQUARES = 16  # partial sums of squares side by side, each a double
 
 
 cdef inline void settle(
@@ -24,3 +25,21 @@ cdef inline void settle(
 
 cdef inline real finish(real y, bint relu) noexcept nogil:
     return 0 if relu and y < 0 else y
+
+
+cdef inline double sum_of_squares(const real *x, Py_ssize_t size) noexcept nogil:
+    """In float64, where no float32 overflows; the order of the terms depends on nothing but the size."""
+    cdef double[SQUARES] lane
+    cdef double total = 0
+    cdef Py_ssize_t i, j, whole = size - size % SQUARES
+    if whole:
+        for j in range(SQUARES):
+            lane[j] = 0
+        for i in range(size // SQUARES):
+            for j in range(SQUARES):
+                lane[j] += <double>x[i * SQUARES + j] * x[i * SQUARES + j]
+        for j in range(SQUARES):
+            total += lane[j]
+    for i in range(whole, size):
+        total += <double>x[i] * x[i]
+    return total
