@@ -35,7 +35,7 @@ def layer_norm(x, weight, bias):
     return normalized(x, tuple(range(x.ndim - weight.ndim, x.ndim))) * weight + bias
 
 
-def rms_norm(x, weight, eps=np.finfo(float).eps):
+def rms_norm(x, weight, eps=2.0**-52):
     axes = tuple(range(x.ndim - weight.ndim, x.ndim))
     return x / np.sqrt((x**2).mean(axes, keepdims=True) + eps) * weight if x.size else x
 

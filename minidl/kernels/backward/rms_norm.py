@@ -1,4 +1,4 @@
-"""Backward pass of the normalisation by the root mean square; scale[R] is what the forward pass multiplied each row with.
+"""Backward pass of the normalisation by the root mean square; scale[R] is what forward multiplied each row with.
 
 With g = dy weight: dx = scale (g - x scale^2 mean(g x)), and dweight is the sum of dy x scale over the rows.
 """
@@ -17,9 +17,10 @@ def _row(dx, dy, x, weight, scale, r):
     product = real(0)
     for i in range(L):
         product += dy[r, i] * weight[i] * x[r, i]
-    slope = real(-scale[r] * scale[r] * scale[r] * product / L)
+    factor = scale[r]
+    slope = real(-factor * factor * factor * product / L)
     for i in range(L):
-        dx[r, i] = scale[r] * (dy[r, i] * weight[i]) + slope * x[r, i]
+        dx[r, i] = factor * (dy[r, i] * weight[i]) + slope * x[r, i]
 
 
 @piece
@@ -27,8 +28,9 @@ def _weight_columns(sums, dy, x, scale, low, high):
     for j in range(low, high):
         sums[j] = 0
     for r in range(x.shape[0]):
+        factor = scale[r]  # read here: inside, LLVM would multiply in one order or another, depending on the caller
         for j in range(low, high):
-            sums[j] += dy[r, j] * (x[r, j] * scale[r])
+            sums[j] += dy[r, j] * (x[r, j] * factor)
 
 
 @loops
