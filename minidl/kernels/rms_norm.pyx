@@ -4,7 +4,7 @@ from cython.parallel cimport prange
 from libc.math cimport sqrt
 
 from minidl.kernels.kernel cimport OK, PARALLEL, real, threads
-from minidl.kernels.normalization cimport sum_of_squares
+from minidl.kernels.normalization cimport dot
 
 from minidl.kernels.kernel import Kernel
 
@@ -14,7 +14,7 @@ cdef void row(real **p, const Py_ssize_t *n, const double *a, Py_ssize_t r) noex
     cdef const real *x = p[2] + r * L
     cdef const real *weight = p[3]
     cdef real *y = p[0] + r * L
-    cdef real scale = <real>(1 / sqrt(sum_of_squares(x, L) / max(L, 1) + a[0]))
+    cdef real scale = <real>(1 / sqrt(dot(x, x, L) / max(L, 1) + a[0]))
     p[1][r] = scale
     for i in range(L):
         y[i] = x[i] * scale * weight[i]
