@@ -1,4 +1,4 @@
-"""Normalisation layers forward and backward as recorded steps, some next to the same forward in NumPy."""
+"""Normalisation layers and parametrized weights, there and back, as recorded steps; some next to the same in NumPy."""
 
 import numpy as np
 
@@ -97,6 +97,38 @@ class Normalization:
             assert np.isfinite(x.grad.numpy()).all()
 
     def time_layer(self, name, passes):
+        self.step()
+
+
+PARAMETRIZED = {
+    "weight_norm linear": (nn.utils.parametrizations.weight_norm, lambda: nn.Linear(512, 512)),
+    "weight_norm conv": (nn.utils.parametrizations.weight_norm, lambda: nn.Conv2d(64, 64, 3)),
+    "spectral_norm linear": (nn.utils.parametrizations.spectral_norm, lambda: nn.Linear(512, 512)),
+    "spectral_norm conv": (nn.utils.parametrizations.spectral_norm, lambda: nn.Conv2d(64, 64, 3)),
+    "weight_standardization conv": (nn.utils.parametrizations.weight_standardization, lambda: nn.Conv2d(64, 64, 3)),
+}
+
+
+class Parametrization:
+    """A weight that is computed from others, and the gradients of those; replayed, without the layer."""
+
+    params = [list(PARAMETRIZED)]
+    param_names = ["layer"]
+
+    def setup(self, name):
+        parametrize, make = PARAMETRIZED[name]
+        layer = parametrize(make())
+        v = np.random.default_rng(0).standard_normal(layer.weight.shape).astype("float32")
+
+        def step():
+            layer.zero_grad()
+            layer.weight.backward(v)
+
+        self.step = dl.record(step)
+        self.step()
+        assert all(np.isfinite(p.grad.numpy()).all() for p in layer.parametrizations.parameters())
+
+    def time_weight(self, name):
         self.step()
 
 

@@ -28,7 +28,7 @@ cdef inline real finish(real y, bint relu) noexcept nogil:
 
 
 cdef inline double dot(const real *x, const real *y, Py_ssize_t size) noexcept nogil:
-    """Sum of x y in float64, where no square of a float32 overflows; the order of the terms depends on the size only."""
+    """Sum of x y in float64, where no square of a float32 overflows; its order depends on nothing but the size."""
     cdef double[PRODUCTS] lane
     cdef double total = 0
     cdef Py_ssize_t i, j, whole = size - size % PRODUCTS
