@@ -336,6 +336,17 @@ def test_initial_values_that_would_be_lost_are_refused():
     np.testing.assert_allclose(layer.weight.numpy(), data(3, 4), rtol=1e-6)
 
 
+def test_initial_values_of_a_recurrent_layer_leave_the_originals():
+    layer = weight_norm(nn.LSTM(3, 4), "weight_hh_l0")
+    before = [original.numpy().copy() for original in originals(layer, "weight_hh_l0")]
+    ih = layer.weight_ih_l0.numpy().copy()
+    layer.reset_parameters()
+    layer.reset_parameters_torch()
+    assert (layer.weight_ih_l0.numpy() != ih).all()
+    for old, original in zip(before, originals(layer, "weight_hh_l0"), strict=True):
+        np.testing.assert_array_equal(original.numpy(), old)
+
+
 def test_assignment_of_what_does_not_fit():
     layer = weight_norm(nn.Linear(4, 3))
     with pytest.raises(
