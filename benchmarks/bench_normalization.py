@@ -1,4 +1,4 @@
-"""Normalisation layers forward and backward as recorded steps, some next to the same forward in NumPy."""
+"""Normalisation layers and parametrized weights, there and back, as recorded steps; some next to the same in NumPy."""
 
 import numpy as np
 
@@ -23,6 +23,8 @@ LAYERS = {
     "batch_norm evaluation": (lambda: nn.BatchNorm2d(16).eval(), (32, 16, 32, 32)),
     "layer_norm": (lambda: nn.LayerNorm(64), (64, 64)),
     "layer_norm wide": (lambda: nn.LayerNorm(1024), (256, 1024)),
+    "rms_norm": (lambda: nn.RMSNorm(64), (64, 64)),
+    "rms_norm wide": (lambda: nn.RMSNorm(1024), (256, 1024)),
     "group_norm": (lambda: nn.GroupNorm(4, 16), (32, 16, 32, 32)),
     "instance_norm": (lambda: nn.InstanceNorm2d(16, affine=True), (32, 16, 32, 32)),
     "dropout1d": (lambda: nn.Dropout1d(0.1), (32, 16, 1024)),
@@ -40,6 +42,11 @@ def over(axes):
     return normalize
 
 
+def over_rms(x):
+    """NumPy's normalisation of rows by their root mean square."""
+    return x / np.sqrt((x * x).mean(1, keepdims=True) + np.finfo("float32").eps)
+
+
 NUMPY = {
     "batch_norm": over(0),
     "batch_norm wide": over(0),
@@ -47,6 +54,8 @@ NUMPY = {
     "batch_norm small image": over((0, 2, 3)),
     "layer_norm": over(1),
     "layer_norm wide": over(1),
+    "rms_norm": over_rms,
+    "rms_norm wide": over_rms,
     "instance_norm": over((2, 3)),
 }
 
@@ -88,6 +97,38 @@ class Normalization:
             assert np.isfinite(x.grad.numpy()).all()
 
     def time_layer(self, name, passes):
+        self.step()
+
+
+PARAMETRIZED = {
+    "weight_norm linear": (nn.utils.parametrizations.weight_norm, lambda: nn.Linear(512, 512)),
+    "weight_norm conv": (nn.utils.parametrizations.weight_norm, lambda: nn.Conv2d(64, 64, 3)),
+    "spectral_norm linear": (nn.utils.parametrizations.spectral_norm, lambda: nn.Linear(512, 512)),
+    "spectral_norm conv": (nn.utils.parametrizations.spectral_norm, lambda: nn.Conv2d(64, 64, 3)),
+    "weight_standardization conv": (nn.utils.parametrizations.weight_standardization, lambda: nn.Conv2d(64, 64, 3)),
+}
+
+
+class Parametrization:
+    """A weight that is computed from others, and the gradients of those; replayed, without the layer."""
+
+    params = [list(PARAMETRIZED)]
+    param_names = ["layer"]
+
+    def setup(self, name):
+        parametrize, make = PARAMETRIZED[name]
+        layer = parametrize(make())
+        v = np.random.default_rng(0).standard_normal(layer.weight.shape).astype("float32")
+
+        def step():
+            layer.zero_grad()
+            layer.weight.backward(v)
+
+        self.step = dl.record(step)
+        self.step()
+        assert all(np.isfinite(p.grad.numpy()).all() for p in layer.parametrizations.parameters())
+
+    def time_weight(self, name):
         self.step()
 
 

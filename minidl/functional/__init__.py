@@ -75,6 +75,7 @@ from minidl.functional.pooling import (
 from minidl.functional.power import pow, reciprocal, rsqrt, sqrt, square
 from minidl.functional.recurrent import gru, lstm, rnn
 from minidl.functional.reduce import logsumexp, mean, norm, prod, std, sum, var
+from minidl.functional.rms_norm import rms_norm
 from minidl.functional.sequence import zero_padding
 from minidl.functional.shape import (
     broadcast_to,
@@ -210,6 +211,7 @@ __all__ = [
     "relu6",
     "repeat",
     "reshape",
+    "rms_norm",
     "rnn",
     "rsqrt",
     "scaled_dot_product_attention",

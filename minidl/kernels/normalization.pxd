@@ -10,6 +10,7 @@ from minidl.kernels.kernel cimport real
 cdef enum:
     LANES = 32  # partial sums side by side: they and their squares fit into 12 AVX2 registers
     TERMS = 64  # terms of a partial sum, before it goes into a double
+    PRODUCTS = 16  # partial sums of products side by side, each a double
 
 
 cdef inline void settle(
@@ -24,3 +25,21 @@ cdef inline void settle(
 
 cdef inline real finish(real y, bint relu) noexcept nogil:
     return 0 if relu and y < 0 else y
+
+
+cdef inline double dot(const real *x, const real *y, Py_ssize_t size) noexcept nogil:
+    """Sum of x y in float64, where no square of a float32 overflows; its order depends on nothing but the size."""
+    cdef double[PRODUCTS] lane
+    cdef double total = 0
+    cdef Py_ssize_t i, j, whole = size - size % PRODUCTS
+    if whole:
+        for j in range(PRODUCTS):
+            lane[j] = 0
+        for i in range(size // PRODUCTS):
+            for j in range(PRODUCTS):
+                lane[j] += <double>x[i * PRODUCTS + j] * y[i * PRODUCTS + j]
+        for j in range(PRODUCTS):
+            total += lane[j]
+    for i in range(whole, size):
+        total += <double>x[i] * y[i]
+    return total

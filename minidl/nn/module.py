@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,9 @@ class Module:
         str, ...
     ] = ()  # names that lead here from the root; a module that is shared keeps the one it was given last
     _buffers: Mapping[str, bool] = MappingProxyType({})  # name -> whether it belongs to the state_dict
+    _computed: Mapping[str, Any] = MappingProxyType(
+        {}
+    )  # name of a parameter -> module that computes it: nn.utils.parametrize
     _revision = 0  # counts what makes recorded steps stale: other parameters, buffers, children or memory
 
     def __init__(self):
@@ -74,7 +78,16 @@ class Module:
         value = vars(self).get(name)
         return next((kind for kind in (Parameter, Module) if isinstance(value, kind)), None)
 
+    def __getattr__(self, name):
+        """A parameter that is computed; for all other names that are not there, AttributeError."""
+        if name in self._computed:
+            return self._computed[name]()
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     def __setattr__(self, name, value):
+        if name in self._computed:
+            self._computed[name].right_inverse(value)
+            return
         kind = self._kind(name)
         if kind is not None and value is not None and not isinstance(value, kind):
             raise TypeError(

@@ -239,6 +239,39 @@ class LayerNorm(_Affine):
         )
 
 
+class RMSNorm(_Affine):
+    """Each sample divided by the root mean square over its last dimensions: Zhang and Sennrich (2019).
+
+    Parameters
+    ----------
+    normalized_shape : int or sequence of int
+        Sizes of these dimensions.
+    eps : float, optional
+        Added to the mean square; by default the distance from 1 to the next number of the input's dtype.
+    elementwise_affine : bool
+        Whether there is a `weight`.
+    dtype : dtype or str
+
+    Shapes
+    ------
+    input, output : (..., *normalized_shape)
+    weight : normalized_shape
+    """
+
+    def __init__(self, normalized_shape, eps=None, elementwise_affine=True, dtype="float32"):
+        super().__init__()
+        self.normalized_shape = shape_of("RMSNorm", normalized_shape)
+        self.eps = None if eps is None else check_eps("RMSNorm", eps)
+        self.elementwise_affine = elementwise_affine
+        self._place_affine(self.normalized_shape, elementwise_affine, False, dtype)
+
+    def forward(self, input):
+        return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
+
+    def extra_repr(self):
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+
+
 class GroupNorm(_Affine):
     """Groups of channels of each sample with their own mean and variance: Wu and He (2018).
 

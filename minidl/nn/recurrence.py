@@ -36,9 +36,9 @@ class Recurrence(Module):
             setattr(self, name + suffix, Parameter(memory.empty(shape, self._dtype)))
 
     def reset_parameters(self):
-        """Draw new initial values."""
+        """Draw new initial values, for all but what parametrized weights are computed from."""
         H = self.hidden_size
-        for name, parameter in self.named_parameters():
+        for name, parameter in self.named_parameters(recurse=False):
             if not name.startswith(("weight_ih", "weight_hh")):
                 init.zeros_(parameter)
                 if self.forget is not None and name.startswith("bias_ih"):
@@ -50,7 +50,7 @@ class Recurrence(Module):
 
     def reset_parameters_torch(self):
         """Draw PyTorch's initial values: all uniform within 1 / sqrt(hidden_size)."""
-        for parameter in self.parameters():
+        for parameter in self.parameters(recurse=False):
             init.torch_uniform_(parameter, self.hidden_size)
 
     def _weight(self, name, suffix):

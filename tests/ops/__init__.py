@@ -17,6 +17,7 @@ from ops import (
     sequence,
     shape,
     softmax,
+    weight_norm,
 )
 
 FAMILIES = [
@@ -36,5 +37,6 @@ FAMILIES = [
     sequence,
     shape,
     softmax,
+    weight_norm,
 ]
 OPS = [op for family in FAMILIES for op in family.OPS]

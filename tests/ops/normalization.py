@@ -35,6 +35,11 @@ def layer_norm(x, weight, bias):
     return normalized(x, tuple(range(x.ndim - weight.ndim, x.ndim))) * weight + bias
 
 
+def rms_norm(x, weight, eps=2.0**-52):
+    axes = tuple(range(x.ndim - weight.ndim, x.ndim))
+    return x / np.sqrt((x**2).mean(axes, keepdims=True) + eps) * weight if x.size else x
+
+
 def train(x, w=None, b=None, **options):
     return F.batch_norm(x, None, None, w, b, True, **options)
 
@@ -155,6 +160,28 @@ OPS = [
         lambda x, w: layer_norm(x, w, 0),
         [((4, 6), (6,))],
         torch=lambda x, w: torch_f("layer_norm")(x, (6,), w),
+    ),
+    Op(
+        "rms_norm",
+        lambda x, w: F.rms_norm(x, w.shape, w),
+        rms_norm,
+        [
+            ((4, 6), (6,)),
+            ((2, 3, 70), (70,)),
+            ((2, 3, 4), (3, 4)),
+            ((5,), (5,)),
+            ((3, 1), (1,)),
+            ((0, 4), (4,)),
+            ((3, 0), (0,)),
+        ],
+        torch=lambda x, w: torch_f("rms_norm")(x, w.shape, w),
+    ),
+    Op(
+        "rms_norm-plain",
+        lambda x: F.rms_norm(x, x.shape[1:], eps=0.1),
+        lambda x: rms_norm(x, np.ones(x.shape[1:]), 0.1),
+        [((4, 6),), ((3, 2, 17),)],
+        torch=lambda x: torch_f("rms_norm")(x, x.shape[1:], eps=0.1),
     ),
     Op(
         "group_norm",

@@ -44,6 +44,8 @@ MODELS = {
         nn.GroupNorm(2, 6, affine=False),
         nn.BatchNorm1d(6, 1e-3, None, False, False),
         nn.LayerNorm((6,), elementwise_affine=False),
+        nn.RMSNorm(6),
+        nn.RMSNorm((6,), 1e-3, False),
         nn.Dropout1d(),
     ),
     "image normalization": lambda nn: nn.ModuleList(

@@ -90,11 +90,13 @@ def check(function, right, argument, got, wanted):
 
 
 def check_tensor(function, tensor):
-    """TypeError unless it is a float tensor."""
+    """TypeError unless it is a float tensor, ValueError if it is computed from others."""
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{function}: tensor: got {type(tensor).__name__}, expected Tensor")
     if tensor.dtype.kind != "f":
         raise TypeError(f"{function}: tensor: got dtype {tensor.dtype}, expected a float tensor")
+    if tensor.node is not None:
+        raise ValueError(f"{function}: tensor: got one that {tensor.node} computed, expected a parameter or a buffer")
 
 
 def check_matrix(function, tensor, more=False):

@@ -1,6 +1,9 @@
-"""Tools for the parameters of a model, and for sequences of different lengths (`rnn`)."""
+"""Tools for the parameters of a model, and for sequences of different lengths (`rnn`).
 
-from minidl.nn.utils import rnn
+`parametrizations` has weights by norm, `parametrize` what lets a module compute its parameters.
+"""
+
+from minidl.nn.utils import parametrizations, parametrize, rnn
 from minidl.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from minidl.nn.utils.vector import parameters_to_vector, vector_to_parameters
 from minidl.stabilize import clip_grad_norm_, clip_grad_value_
@@ -11,6 +14,8 @@ __all__ = [
     "fuse_conv_bn_eval",
     "fuse_linear_bn_eval",
     "parameters_to_vector",
+    "parametrizations",
+    "parametrize",
     "rnn",
     "vector_to_parameters",
 ]

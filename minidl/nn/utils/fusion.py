@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 
+from minidl.nn.utils.parametrize import remove_parametrizations
 from minidl.tensor import Parameter
 
 
@@ -63,6 +64,8 @@ def _with(layer, weight, scale, shift):
     dtype = layer.weight.dtype
     bias = shift + (0 if layer.bias is None else layer.bias.numpy() * scale)
     fused = copy.deepcopy(layer)
+    for name in list(fused._computed):
+        remove_parametrizations(fused, name)
     trained = layer.weight.requires_grad
     fused.weight = Parameter(weight.reshape(layer.weight.shape).astype(dtype), requires_grad=trained)
     fused.bias = Parameter(bias.astype(dtype), requires_grad=trained)
