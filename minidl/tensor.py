@@ -54,6 +54,18 @@ class Tensor(engine.Tensor):
         engine.Caller().call(copy, [self.gradient_buffer()], [array], [array.size])
         mark(engine.Caller(), [self], True)
 
+    def __deepcopy__(self, memo):
+        if not self.is_leaf:
+            raise RuntimeError(f"deepcopy: only leaves can be copied, got the output of {self.node}; use detach()")
+        twin = memo[id(self)] = self._copied()
+        twin.name = self.name
+        if self.has_grad():
+            twin.grad = self.buffer
+        return twin
+
+    def _copied(self):
+        return Tensor(memory.copy(self.array), self.requires_grad)
+
     def requires_grad_(self, requires_grad=True):
         """Set `requires_grad`; returns the tensor."""
         self.requires_grad = requires_grad
@@ -428,6 +440,9 @@ class Parameter(Tensor):
         super().__init__(_weights.zeros(values.shape, values.dtype), requires_grad)
         self.array[...] = values
         self.buffer = _gradients.zeros(values.shape, values.dtype)
+
+    def _copied(self):
+        return Parameter(self.array, self.requires_grad)
 
     def __repr__(self):
         return f"Parameter {super().__repr__()}"

@@ -437,3 +437,22 @@ def test_settings_and_recorded_steps():
     assert len(calls) == 1
     net.factor = 4.0
     np.testing.assert_allclose(step(X).numpy(), 2 * one)
+
+
+def test_deepcopy_of_a_trained_model_with_buffers():
+    """After a recorded step its running statistics belong to a recording, which cannot be copied."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    x = np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)
+    step = dl.record(lambda x: model(x).sum().backward())
+    step(x)
+    step(x)
+    twin = copy.deepcopy(model)
+    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+        np.testing.assert_array_equal(p.grad.numpy(), q.grad.numpy())
+        assert q.name == p.name and q.array.ctypes.data % 64 == 0 and not np.shares_memory(p.array, q.array)
+    for one, other in zip(model.buffers(), twin.buffers(), strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+    step(x)
+    assert (twin[1].running_mean.numpy() != model[1].running_mean.numpy()).any()
+    with pytest.raises(RuntimeError, match="only leaves"):
+        copy.deepcopy(model(x))
