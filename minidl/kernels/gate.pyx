@@ -11,23 +11,28 @@ cdef enum:
     CHUNK = 2048  # elements that a thread takes at a time
 
 
-cdef void mix(real *y, real *t, const real *z, const real *h, const real *x, Py_ssize_t n) noexcept nogil:
+cdef void mix(real **p, Py_ssize_t start, Py_ssize_t size) noexcept nogil:
+    cdef real *y = p[0] + start
+    cdef real *t = p[1] + start
+    cdef const real *z = p[2] + start
+    cdef const real *h = p[3] + start
+    cdef const real *x = p[4] + start
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(size):
         t[i] = vmath.sigmoid(z[i])
-    for i in range(n):
+    for i in range(size):
         y[i] = t[i] * h[i] + (<real>1 - t[i]) * x[i]
 
 
 cdef int _highway(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
     # t[N] = sigmoid(z), y[N] = t h + (1 - t) x; p: y, t, z, h, x
-    cdef Py_ssize_t at, N = n[0]
+    cdef Py_ssize_t chunk, N = n[0], chunks = (n[0] + CHUNK - 1) // CHUNK
     if N < PARALLEL // 2 or threads() == 1:
-        for at in range(0, N, CHUNK):
-            mix(p[0] + at, p[1] + at, p[2] + at, p[3] + at, p[4] + at, min(N - at, <Py_ssize_t>CHUNK))
+        for chunk in range(chunks):
+            mix(p, chunk * CHUNK, min(N - chunk * CHUNK, <Py_ssize_t>CHUNK))
     else:
-        for at in prange(0, N, CHUNK, schedule="static", num_threads=threads()):
-            mix(p[0] + at, p[1] + at, p[2] + at, p[3] + at, p[4] + at, min(N - at, <Py_ssize_t>CHUNK))
+        for chunk in prange(chunks, schedule="static", num_threads=threads()):
+            mix(p, chunk * CHUNK, min(N - chunk * CHUNK, <Py_ssize_t>CHUNK))
     return OK
 
 
