@@ -103,7 +103,10 @@ class MaxNorm(Penalty):
 
 
 class Orthogonal(Penalty):
-    """y = weight / 2 sum of G^2, G = x x^T - I or, for more rows than columns, x^T x - I;  dx = 2 dy weight G x, or x G."""
+    """y = weight / 2 sum of G^2, G = x x^T - I;  dx = 2 dy weight G x.
+
+    With more rows than columns, G = x^T x - I and dx = 2 dy weight x G.
+    """
 
     share = 0.5
 
@@ -112,7 +115,7 @@ class Orthogonal(Penalty):
 
     def measure(self, sums, x):
         D, g = sums.size, memory.empty((sums.size, sums.size), x.dtype)
-        product = gemm.matmul_nt if D == rows_of(x)[0] else gemm.matmul_tn
+        product = gemm.matmul_nt if rows_of(x)[0] == D else gemm.matmul_tn
         self.call(product, [g], [x, x], [D, D, max(rows_of(x)), 0, 1, 0, 0, 0])
         self.call(K.from_identity, [sums, g], [], [D], dtype=x.dtype)
         return g
