@@ -167,8 +167,8 @@ class _Layers(Recurrence):
         return {suffix[1:]: int(norms[1]) for suffix, norms in self._norms.items()}
 
     def extra_repr(self):
-        defaults = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
-        defaults |= {"clip_grad": None}
+        defaults: dict[str, object] = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0}
+        defaults |= {"bidirectional": False, "clip_grad": None}
         changed = [f"{k}={getattr(self, k)}" for k, v in defaults.items() if getattr(self, k) != v]
         return ", ".join([str(self.input_size), str(self.hidden_size), *changed])
 

@@ -47,18 +47,14 @@ class Residual(Module):
 
     def forward(self, input):
         body, shortcut = self.body(input), input if self.shortcut is None else self.shortcut(input)
-        alpha = 1
-        if isinstance(self.scale, Module):
-            body = self.scale(body)
-        elif isinstance(self.scale, Parameter):
-            body = self.scale * body
-        else:
-            alpha = self.scale
+        constant = isinstance(self.scale, float)
+        if not constant:
+            body = self.scale(body) if isinstance(self.scale, Module) else self.scale * body
         if body.shape != shortcut.shape:
             raise ValueError(
                 f"body gives {body.shape}, but shortcut {shortcut.shape} for input {input.shape}; expected one shape"
             )
-        output = F.add(shortcut, body, alpha=alpha)
+        output = F.add(shortcut, body, alpha=self.scale if constant else 1)
         return output if self.activation is None else self.activation(output)
 
     def extra_repr(self):
