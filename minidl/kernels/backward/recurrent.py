@@ -88,6 +88,13 @@ def _gru_step(d, d_share, dh, gates, before):
 
 
 @piece
+def _scale(g, factor):
+    factor = g.dtype.type(factor)
+    for j in range(g.size):
+        g[j] *= factor
+
+
+@piece
 def _scan(
     kind, low, high, d, d_share, dh, dc, squares, dy, gates, states, cells, weight, peephole, lengths, reverse, limit
 ):
@@ -114,9 +121,7 @@ def _scan(
                 square += types.float64(g[j]) * types.float64(g[j])
             squares[t, b] = square
             if limit < square < INFINITY:  # what is NaN or Inf stays so
-                factor = dh.dtype.type((limit / square) ** 0.5)
-                for j in range(H):
-                    g[j] *= factor
+                _scale(g, (limit / square) ** 0.5)
             if kind == LSTM:
                 _lstm_step(d[t, b], g, dc[b], gates[t, b], cells[before, b], peephole)
             elif kind == GRU:
@@ -149,14 +154,21 @@ def _split(
 
 
 @piece
-def _sum_norms(norms, squares, limit):
-    norms[0], norms[1] = squares.shape[0], 0
+def _sum_norms(norms, squares):
     for t in range(squares.shape[0]):
         total = 0.0
         for b in range(squares.shape[1]):
             total += squares[t, b]
-            norms[1] += limit < squares[t, b] < INFINITY
-        norms[2 + t] = total**0.5
+        norms[t] = total**0.5
+
+
+@piece
+def _count(squares, limit):
+    count = 0
+    for t in range(squares.shape[0]):
+        for b in range(squares.shape[1]):
+            count += limit < squares[t, b] < INFINITY
+    return count
 
 
 @kernel
@@ -182,7 +194,9 @@ def through_time(p, n, a):
         reverse,
         a[0] * a[0],
     )
-    _sum_norms(carray(as_double(p[5]), 2 + T), carray(as_double(p[4]), (T, B)), a[0] * a[0])
+    norms, squares = carray(as_double(p[5]), 2 + T), carray(as_double(p[4]), (T, B))
+    norms[0], norms[1] = T, _count(squares, a[0] * a[0])
+    _sum_norms(norms[2:], squares)
     return 0
 
 
