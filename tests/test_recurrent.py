@@ -948,7 +948,7 @@ def packed(x, lengths=(4, 2)):
         (lambda: F.gru(GATES["gru"][0], W["gru"], tokens=[[0.5]]), TypeError, "gru: tokens: got dtype float32"),
         (lambda: F.gru(GATES["gru"], W["gru"], tokens=[[0]]), ValueError, r"x has shape .*, expected \(tokens, 15\)"),
         (lambda: F.gru(GATES["gru"][0], W["gru"], tokens=[[0, 1, 2]]), IndexError, r"gru: tokens\[0, 2\] is 2, .* < 2"),
-        (lambda: F.rnn(GATES["rnn"], W["rnn"], norms=np.zeros(4)), ValueError, r"norms: got float64 \(4,\), .* \(5,\)"),
+        (lambda: F.rnn(GATES["rnn"], W["rnn"], norms=np.zeros(5)), ValueError, r"norms: got float64 \(5,\), .* \(6,\)"),
         (lambda: F.rnn(GATES["rnn"], W["rnn"], norms=X[:, 0, 0]), ValueError, "norms: got float32"),
     ],
 )  # fmt: skip

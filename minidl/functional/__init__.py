@@ -45,6 +45,7 @@ from minidl.functional.elementary import abs, clamp, cos, erf, exp, expm1, log, 
 from minidl.functional.embedding import embedding
 from minidl.functional.embedding_bag import embedding_bag
 from minidl.functional.extremes import all, amax, amin, any, argmax, argmin, max, min
+from minidl.functional.highway import highway
 from minidl.functional.index import gather, getitem, index_select, take_along_dim
 from minidl.functional.join import cat, chunk, narrow, split, stack, unbind
 from minidl.functional.linear import bmm, dot, linear, matmul, mm, outer
@@ -62,6 +63,7 @@ from minidl.functional.loss import (
 from minidl.functional.mask import masked_fill, one_hot, tril, triu
 from minidl.functional.normalization import batch_norm, group_norm, instance_norm, layer_norm
 from minidl.functional.padding import pad
+from minidl.functional.penalty import l1_penalty, l2_penalty, max_norm_penalty, orthogonal_penalty
 from minidl.functional.pooling import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -157,6 +159,7 @@ __all__ = [
     "hardsigmoid",
     "hardswish",
     "hardtanh",
+    "highway",
     "huber_loss",
     "index_select",
     "instance_norm",
@@ -166,6 +169,8 @@ __all__ = [
     "isnan",
     "kl_div",
     "l1_loss",
+    "l1_penalty",
+    "l2_penalty",
     "layer_norm",
     "le",
     "leaky_relu",
@@ -183,6 +188,7 @@ __all__ = [
     "masked_fill",
     "matmul",
     "max",
+    "max_norm_penalty",
     "max_pool1d",
     "max_pool2d",
     "maximum",
@@ -199,6 +205,7 @@ __all__ = [
     "nll_loss",
     "norm",
     "one_hot",
+    "orthogonal_penalty",
     "outer",
     "pad",
     "permute",

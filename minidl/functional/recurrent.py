@@ -20,7 +20,7 @@ class Recurrence(Node):
     tensors : dict of str to Tensor
         The differentiable inputs: x, weight, and those of bias, peephole, h_0, c_0 that are there.
     reverse : bool
-    tokens, lengths, norms
+    tokens, lengths, norms, clip_grad
         As in `lstm`.
     """
 
@@ -31,12 +31,13 @@ class Recurrence(Node):
     forward_kernel: Kernel
     kind: str
 
-    def __init__(self, tensors, reverse=False, tokens=None, lengths=None, norms=None):
+    def __init__(self, tensors, reverse=False, tokens=None, lengths=None, norms=None, clip_grad=None):
         super().__init__()
         given = {name: as_tensor(tensor) for name, tensor in tensors.items() if tensor is not None}
         self.names, self.tensors = list(given), list(given.values())
         self.tokens, self.lengths = (None if index is None else as_tensor(index) for index in (tokens, lengths))
         self.reverse, self.norms = reverse, norms
+        self.bound = bound(self.name, clip_grad)
         check(self, given)
 
     def run(self):
@@ -89,7 +90,7 @@ class Recurrence(Node):
             first.append(memory.empty((N, H), dy.dtype) if wanted is None else wanted)
             self.call(copy, [first[-1]], [gradient], [gradient.size])
         squares = memory.empty((T, N), np.float64)
-        norms = memory.empty(1 + T, np.float64) if self.norms is None else self.norms[: 1 + T]
+        norms = memory.empty(2 + T, np.float64) if self.norms is None else self.norms[: 2 + T]
         lengths = np.full(N, T) if self.lengths is None else self.lengths
         cells_gradient = first[1] if self.has_cells else None
         self.call(
@@ -97,6 +98,7 @@ class Recurrence(Node):
             [d, share, first[0], cells_gradient, squares, norms],
             [dy, self.kept_gates, self.states, self.cells, self.packed(self.w, False), self.peephole, lengths],
             [T, N, H, self.reverse, getattr(B.recurrent, self.kind), self.gates, self.kept, self.peephole is not None],
+            self.bound,
         )
         self.weight_gradients(share, d)
         if dx is not None and self.tokens is not None:
@@ -212,8 +214,16 @@ def check(node, given):
     if node.lengths is not None and node.lengths.shape != (N,):
         raise ValueError(f"{name}: lengths has shape {node.lengths.shape}, expected ({N},)")
     norms = node.norms
-    if norms is not None and (norms.dtype != np.float64 or norms.ndim != 1 or norms.size < 1 + T):
-        raise ValueError(f"{name}: norms: got {norms.dtype} {norms.shape}, expected float64 ({1 + T},) or longer")
+    if norms is not None and (norms.dtype != np.float64 or norms.ndim != 1 or norms.size < 2 + T):
+        raise ValueError(f"{name}: norms: got {norms.dtype} {norms.shape}, expected float64 ({2 + T},) or longer")
+
+
+def bound(name, clip_grad):
+    """`clip_grad` as the kernel's scalars, Inf for None; ValueError unless it is > 0."""
+    value = np.asarray(np.inf if clip_grad is None else clip_grad, np.float64).reshape(1)
+    if not value[0] > 0:
+        raise ValueError(f"{name}: clip_grad: got {value[0]:g}, expected None or a number > 0")
+    return value
 
 
 def rnn(x, weight, h_0=None, activation="tanh", norm_penalty=None, **options):
@@ -263,8 +273,17 @@ def lstm(x, weight, h_0=None, c_0=None, peephole=None, **options):
         Then `x` is a table (tokens, 4 H) with a row per token, each 0 <= token < len(x).
     lengths : int64 Tensor, shape (B,), optional
         A sequence takes part in the steps t < length; behind them its outputs are zeros and its state stays.
-    norms : float64 ndarray, shape (at least 1 + T,), optional
-        The backward pass leaves here T and then the norm of dE/dh_t for every step t.
+    norms : float64 ndarray, shape (at least 2 + T,), optional
+        The backward pass leaves here T, how many dE/dh_t were clipped, and the norm of dE/dh_t over the batch for every
+        step t, before it is clipped.
+    clip_grad : float or float64 ndarray of shape (1,), optional
+        Bound > 0 on the gradient inside the loop: at every step, before dE/dh_t goes on to the gates and to earlier
+        steps, it is scaled down to this norm, each sequence of the batch by itself. So a gradient cannot explode on
+        its way through time, whatever the weights; what is clipped is no longer the gradient of the loss. dE/dc_t is
+        left as it is: it comes from dE/dh_t and only shrinks on its own path, by the forget gate. NaN and Inf pass.
+        Graves ("Generating sequences with recurrent neural networks", 2013) bounds each derivative at the gates'
+        inputs instead, which changes directions, too. An array is shared: its value may change between the replays
+        of a recorded step, and Inf means no bound.
 
     Returns
     -------

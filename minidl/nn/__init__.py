@@ -25,7 +25,7 @@ from minidl.nn.activation import (
     Tanh,
 )
 from minidl.nn.attention import MultiheadAttention
-from minidl.nn.blocks import BasicBlock, DenseBlock, DenseLayer, Residual, Transition, ZeroPadShortcut
+from minidl.nn.blocks import BasicBlock, DenseBlock, DenseLayer, Transition, ZeroPadShortcut
 from minidl.nn.containers import Identity, ModuleDict, ModuleList, ParameterList, Sequential
 from minidl.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from minidl.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d
@@ -76,6 +76,8 @@ from minidl.nn.pooling import (
 )
 from minidl.nn.recurrent import GRU, LSTM, RNN
 from minidl.nn.recurrent_cell import GRUCell, LSTMCell, RNNCell
+from minidl.nn.residual import FixupBlock, Highway, Residual
+from minidl.nn.scale import Bias, LayerScale, Scale
 from minidl.nn.upsample import Fold, Unfold, Upsample
 from minidl.tensor import Parameter
 
@@ -99,6 +101,7 @@ __all__ = [
     "BasicBlock",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Bias",
     "CircularPad1d",
     "CircularPad2d",
     "ConstantPad1d",
@@ -115,6 +118,7 @@ __all__ = [
     "Dropout2d",
     "Embedding",
     "EmbeddingBag",
+    "FixupBlock",
     "Flatten",
     "Fold",
     "GRUCell",
@@ -122,6 +126,7 @@ __all__ = [
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
+    "Highway",
     "HuberLoss",
     "Identity",
     "InstanceNorm1d",
@@ -130,6 +135,7 @@ __all__ = [
     "L1Loss",
     "LSTMCell",
     "LayerNorm",
+    "LayerScale",
     "LeakyReLU",
     "Linear",
     "LogSigmoid",
@@ -155,6 +161,7 @@ __all__ = [
     "ReplicationPad1d",
     "ReplicationPad2d",
     "Residual",
+    "Scale",
     "Sequential",
     "SiLU",
     "Sigmoid",

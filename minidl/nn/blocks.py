@@ -1,59 +1,12 @@
-"""Blocks of layers that keep signals and gradients alive in deep models: residual and densely connected ones."""
+"""Blocks of convolutions that keep signals and gradients alive in deep models: residual and densely connected ones."""
 
 from minidl import functional as F
-from minidl.creation import zeros
 from minidl.nn import init
 from minidl.nn.containers import Sequential
 from minidl.nn.convolution import Conv2d
 from minidl.nn.module import Module
 from minidl.nn.normalization import BatchNorm2d
 from minidl.nn.pooling import AvgPool2d
-from minidl.tensor import Parameter
-
-
-class Residual(Module):
-    """y = activation(shortcut(x) + scale * body(x)).
-
-    A sum of k branches of equal variance has k times that of one: without a scale, layers that keep the variance (as
-    minidl's do) double it in every block. So `scale` is learned and starts at 0: a model of any depth starts as its
-    shortcuts alone, and its gradients reach every block unchanged.
-
-    Parameters
-    ----------
-    *modules : Module
-        The body, called in turn.
-    shortcut : Module, optional
-        By default the input as it is; otherwise what gives it the shape of the body's result.
-    activation : callable, optional
-        Such as `functional.relu`.
-    scale : float, optional
-        A constant: 1 where the body ends in a normalisation, about 1 / sqrt(blocks) where it does not. By default a
-        parameter, of shape ().
-
-    References
-    ----------
-    He et al., "Deep residual learning for image recognition", 2016. The learned scale: Bachlechner et al., "ReZero is
-    all you need", 2021; De and Smith, "Batch normalization biases residual blocks towards the identity function", 2020.
-    """
-
-    def __init__(self, *modules, shortcut=None, activation=None, scale=None):
-        super().__init__()
-        self.body = Sequential(*modules)
-        self.shortcut, self.activation = shortcut, activation
-        self.scale = Parameter(zeros(())) if scale is None else float(scale)
-
-    def forward(self, input):
-        body, shortcut = self.body(input), input if self.shortcut is None else self.shortcut(input)
-        if body.shape != shortcut.shape:
-            raise ValueError(
-                f"body gives {body.shape}, but shortcut {shortcut.shape} for input {input.shape}; expected one shape"
-            )
-        alpha, body = (1, self.scale * body) if isinstance(self.scale, Parameter) else (self.scale, body)
-        output = F.add(shortcut, body, alpha=alpha)
-        return output if self.activation is None else self.activation(output)
-
-    def extra_repr(self):
-        return "scale=learned" if isinstance(self.scale, Parameter) else f"scale={self.scale:g}"
 
 
 class ZeroPadShortcut(Module):

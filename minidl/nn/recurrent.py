@@ -8,6 +8,7 @@ from minidl import engine
 from minidl import functional as F
 from minidl.engine import as_tensor, is_grad_enabled, memory, version
 from minidl.functional.embedding import Embedding
+from minidl.functional.recurrent import bound
 from minidl.functional.sequence import zero_padding
 from minidl.nn.recurrence import GRURecurrence, LSTMRecurrence, Recurrence, TanhRecurrence
 from minidl.nn.utils.packed import PackedSequence
@@ -18,7 +19,9 @@ from minidl.tensor import Parameter, Tensor
 class _Layers(Recurrence):
     """Layers of recurrences on top of each other, in one or both directions."""
 
-    def __init__(self, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype):
+    def __init__(
+        self, input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, clip_grad, dtype
+    ):
         super().__init__(input_size, hidden_size, bias, dtype)
         kind = type(self).__name__
         self.num_layers = count(kind, "num_layers", num_layers, low=1)
@@ -30,13 +33,24 @@ class _Layers(Recurrence):
         for layer, suffix in self._suffixes():
             width = self.hidden_size * (1 + self.bidirectional)
             self._add_weights(suffix, self.input_size if layer == 0 else width)
-        self._norms = {suffix: memory.zeros(1, np.float64) for _, suffix in self._suffixes()}
+        self._norms = {suffix: memory.zeros(2, np.float64) for _, suffix in self._suffixes()}
+        self._bound = memory.zeros(1, np.float64)  # what the recordings of all layers and directions read
+        self.clip_grad = clip_grad
         self.reset_parameters()
 
     def _suffixes(self):
         """(layer, suffix of the parameters' names) in the order of the states."""
         directions = ("", "_reverse") if self.bidirectional else ("",)
         return [(layer, f"_l{layer}{direction}") for layer in range(self.num_layers) for direction in directions]
+
+    @property
+    def clip_grad(self):
+        """Bound on the gradient at every step, or None; recorded steps read it anew at every replay."""
+        return None if np.isinf(self._bound[0]) else float(self._bound[0])
+
+    @clip_grad.setter
+    def clip_grad(self, value):
+        self._bound[...] = bound(type(self).__name__, value)
 
     def forward(self, input, hx=None, lengths=None):
         """Run over whole sequences.
@@ -85,7 +99,7 @@ class _Layers(Recurrence):
         for i, (layer, suffix) in enumerate(suffixes):
             state = [F.reshape(s, (B, H)) if len(suffixes) == 1 else F.getitem(s, i) for s in states]
             options = {"reverse": suffix.endswith("_reverse"), "tokens": tokens, "lengths": lengths}
-            options["norms"] = norms.get(suffix)
+            options.update(norms=norms.get(suffix), clip_grad=self._bound)
             y, *final = self._recur(x, suffix, state, options)
             outputs.append(y)
             last.append(final)
@@ -123,8 +137,8 @@ class _Layers(Recurrence):
     def _room_for_norms(self, T):
         """Where backward passes leave the norms of their steps; it only grows, so that all recordings share it."""
         size = min(map(len, self._norms.values()))
-        if size < 1 + T:
-            more = np.zeros(1 + 2 * T - size)
+        if size < 2 + T:
+            more = np.zeros(2 + 2 * T - size)
             self._norms = {suffix: memory.copy(np.append(norms, more)) for suffix, norms in self._norms.items()}
             version.count += 1  # recordings of shorter sequences still write to the old ones
         if engine.state.recording is not None:
@@ -137,12 +151,24 @@ class _Layers(Recurrence):
         Returns
         -------
         dict of str to float64 ndarray, shape (T,)
-            For each layer and direction, by the suffix of its parameters: ``l0``, ``l0_reverse``, ...
+            For each layer and direction, by the suffix of its parameters: ``l0``, ``l0_reverse``, ... With
+            `clip_grad`, before clipping.
         """
-        return {suffix[1:]: norms[1 : 1 + int(norms[0])].copy() for suffix, norms in self._norms.items()}
+        return {suffix[1:]: norms[2 : 2 + int(norms[0])].copy() for suffix, norms in self._norms.items()}
+
+    def clipped_steps(self):
+        """How many of the (step, sequence) pairs of the last backward pass `clip_grad` has scaled down.
+
+        Returns
+        -------
+        dict of str to int
+            For each layer and direction, as in `gradient_norms`; of at most T times B, fewer with lengths.
+        """
+        return {suffix[1:]: int(norms[1]) for suffix, norms in self._norms.items()}
 
     def extra_repr(self):
-        defaults = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+        defaults: dict[str, object] = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0}
+        defaults |= {"bidirectional": False, "clip_grad": None}
         changed = [f"{k}={getattr(self, k)}" for k, v in defaults.items() if getattr(self, k) != v]
         return ", ".join([str(self.input_size), str(self.hidden_size), *changed])
 
@@ -169,9 +195,12 @@ class RNN(TanhRecurrence, _Layers):
         dropout=0.0,
         bidirectional=False,
         norm_penalty=None,
+        clip_grad=None,
         dtype="float32",
     ):
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype)
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, clip_grad, dtype
+        )
         self.norm_penalty = norm_penalty
         self._set_nonlinearity(nonlinearity)
 
@@ -196,6 +225,9 @@ class LSTM(LSTMRecurrence, _Layers):
         Projections are not supported: only 0.
     peephole : bool
         Whether the gates see the cells: Gers & Schmidhuber (2000). Adds ``weight_peephole_l0`` (3, H): i, f, o.
+    clip_grad : float, optional
+        Bound > 0 on the norm of dE/dh_t: at every step on the way back through time, each sequence's is scaled down to
+        it, see `functional.lstm`. An attribute, too, which may change between the replays of a recorded step.
 
     Shapes
     ------
@@ -217,12 +249,15 @@ class LSTM(LSTMRecurrence, _Layers):
         bidirectional=False,
         proj_size=0,
         peephole=False,
+        clip_grad=None,
         dtype="float32",
     ):
         if proj_size:
             raise ValueError(f"LSTM: proj_size: got {proj_size!r}, expected 0; projections are not supported")
         self.peephole = bool(peephole)
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype)
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, clip_grad, dtype
+        )
 
     def _add_weights(self, suffix, inputs):
         super()._add_weights(suffix, inputs)
@@ -253,9 +288,12 @@ class GRU(GRURecurrence, _Layers):
         batch_first=False,
         dropout=0.0,
         bidirectional=False,
+        clip_grad=None,
         dtype="float32",
     ):
-        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype)
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, clip_grad, dtype
+        )
 
 
 def looked_up(x):

@@ -2,11 +2,13 @@
 
 `through_time` has ``p = [d, d_share, dh, dc, squares, norms, dy, gates, states, cells, weight, peephole, lengths]``,
 without what the layer does not have, and ``n = [T, B, H, reverse, kind, G, S, peepholes]``, a kind of layer being one
-of the constants below, with G products and S numbers kept per unit and 1 if it has peepholes:
+of the constants below, with G products and S numbers kept per unit and 1 if it has peepholes. ``a`` is the bound that
+each sequence's dE/dh_t is scaled down to at every step, Inf for none:
 
 - d[T, B, G H]: gradient of the inputs' share of the gates, zeros behind the end of a sequence.
 - dh[B, H] and dc[B, H]: gradient of the last state, and at the end that of the first.
-- squares[T, B]: the square of |dE/dh_t|; norms[1 + T]: T, then |dE/dh_t| for every t (all in float64).
+- squares[T, B]: the square of |dE/dh_t| before it is scaled; norms[2 + T]: T, how many of squares were above the bound,
+  then |dE/dh_t| for every t (all in float64).
 - gates, states, cells, lengths: as in the forward kernels; weight: W_hh, packed by `gemm.pack_once` as [G H, H].
 
 Threads split the batch, so none waits for another between steps.
@@ -32,6 +34,7 @@ from minidl.kernels.gemm import add_packed_address
 from minidl.kernels.kernel import SERIAL
 
 RNN_TANH, RNN_RELU, LSTM, GRU = range(4)
+INFINITY = float("inf")
 
 llvmlite.binding.add_symbol("minidl_add_packed", add_packed_address)
 _add_packed: Any = types.ExternalFunction("minidl_add_packed", types.void(types.intp, *[types.intp] * 6))
@@ -85,7 +88,16 @@ def _gru_step(d, d_share, dh, gates, before):
 
 
 @piece
-def _scan(kind, low, high, d, d_share, dh, dc, squares, dy, gates, states, cells, weight, peephole, lengths, reverse):
+def _scale(g, factor):
+    factor = g.dtype.type(factor)
+    for j in range(g.size):
+        g[j] *= factor
+
+
+@piece
+def _scan(
+    kind, low, high, d, d_share, dh, dc, squares, dy, gates, states, cells, weight, peephole, lengths, reverse, limit
+):
     """All steps of the sequences low <= b < high."""
     T, _, H = dy.shape
     denormals = flush_denormals()
@@ -108,6 +120,8 @@ def _scan(kind, low, high, d, d_share, dh, dc, squares, dy, gates, states, cells
             for j in range(H):
                 square += types.float64(g[j]) * types.float64(g[j])
             squares[t, b] = square
+            if limit < square < INFINITY:  # what is NaN or Inf stays so
+                _scale(g, (limit / square) ** 0.5)
             if kind == LSTM:
                 _lstm_step(d[t, b], g, dc[b], gates[t, b], cells[before, b], peephole)
             elif kind == GRU:
@@ -121,27 +135,40 @@ def _scan(kind, low, high, d, d_share, dh, dc, squares, dy, gates, states, cells
 
 
 @loops
-def _split(workers, kind, d, d_share, dh, dc, squares, dy, gates, states, cells, weight, peephole, lengths, reverse):
+def _split(
+    workers, kind, d, d_share, dh, dc, squares, dy, gates, states, cells, weight, peephole, lengths, reverse, limit
+):
     B = dh.shape[0]
     part = (B + workers - 1) // workers
     if workers == 1:  # a forked child may enter no parallel region
-        _scan(kind, 0, B, d, d_share, dh, dc, squares, dy, gates, states, cells, weight, peephole, lengths, reverse)
+        _scan(
+            kind, 0, B, d, d_share, dh, dc, squares, dy, gates, states, cells, weight, peephole, lengths, reverse, limit
+        )
         return
     for worker in prange(workers):
         low, high = min(worker * part, B), min((worker + 1) * part, B)
         _scan(
-            kind, low, high, d, d_share, dh, dc, squares, dy, gates, states, cells, weight, peephole, lengths, reverse
-        )
+            kind, low, high, d, d_share, dh, dc, squares, dy, gates, states, cells, weight, peephole, lengths, reverse,
+            limit,
+        )  # fmt: skip
 
 
 @piece
 def _sum_norms(norms, squares):
-    norms[0] = squares.shape[0]
     for t in range(squares.shape[0]):
         total = 0.0
         for b in range(squares.shape[1]):
             total += squares[t, b]
-        norms[1 + t] = total**0.5
+        norms[t] = total**0.5
+
+
+@piece
+def _count(squares, limit):
+    count = 0
+    for t in range(squares.shape[0]):
+        for b in range(squares.shape[1]):
+            count += limit < squares[t, b] < INFINITY
+    return count
 
 
 @kernel
@@ -165,8 +192,11 @@ def through_time(p, n, a):
         carray(p[11], (3 * peepholes, H)),
         carray(as_int64(p[12]), B),
         reverse,
+        a[0] * a[0],
     )
-    _sum_norms(carray(as_double(p[5]), 1 + T), carray(as_double(p[4]), (T, B)))
+    norms, squares = carray(as_double(p[5]), 2 + T), carray(as_double(p[4]), (T, B))
+    norms[0], norms[1] = T, _count(squares, a[0] * a[0])
+    _sum_norms(norms[2:], squares)
     return 0
 
 

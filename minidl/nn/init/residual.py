@@ -10,13 +10,13 @@ def fixup_(model):
     In each of L residual branches with m layers, the last layer starts from 0, so that the network starts as its
     shortcuts alone, and the others from their usual values times L^(-1 / (2 m - 2)), so that a step changes its
     function by the same amount for any L. A learned scale starts from 1, the layer behind the last block, which
-    classifies, from 0. The paper's scalar biases are those of the layers, where they have any.
+    classifies, from 0. The paper's scalar biases are those of `FixupBlock`; layers may also have their own.
 
     Parameters
     ----------
     model : Module
-        With blocks of the kinds `Residual` or `BasicBlock`, without normalisation in their branches (BasicBlock with
-        ``norm=Identity``).
+        With blocks of the kinds `FixupBlock`, `Residual` or `BasicBlock`, without normalisation in their branches
+        (BasicBlock with ``norm=Identity``).
 
     Returns
     -------
@@ -31,12 +31,16 @@ def fixup_(model):
     ----------
     Zhang, Dauphin and Ma, "Fixup initialization: Residual learning without normalization", 2019.
     """
-    from minidl.nn.blocks import Residual  # here: blocks need this package
+    from minidl.nn.residual import Residual  # here: blocks need this package
+    from minidl.nn.scale import Bias, Scale
 
     blocks = [module for module in model.modules() if _branch(module)]
     if not blocks:
         raise ValueError(f"fixup_: model: {type(model).__name__} has no residual blocks")
     branches = [_layers(_branch(block)) for block in blocks]
+    for module in model.modules():
+        if isinstance(module, (Scale, Bias)):
+            module.reset_parameters()
     for block, branch in zip(blocks, branches, strict=True):
         for layer in branch[:-1]:
             layer.reset_parameters()
@@ -55,8 +59,9 @@ def fixup_(model):
 
 def _branch(block):
     """The modules in the branch of a residual block; none for other modules."""
-    from minidl.nn.blocks import BasicBlock, Residual
+    from minidl.nn.blocks import BasicBlock
     from minidl.nn.normalization import _Affine
+    from minidl.nn.residual import Residual
 
     branch = []
     if isinstance(block, Residual):
