@@ -45,6 +45,7 @@ from minidl.functional.elementary import abs, clamp, cos, erf, exp, expm1, log, 
 from minidl.functional.embedding import embedding
 from minidl.functional.embedding_bag import embedding_bag
 from minidl.functional.extremes import all, amax, amin, any, argmax, argmin, max, min
+from minidl.functional.gradient import clip_grad, noise_grad, scale_grad, stop_grad
 from minidl.functional.index import gather, getitem, index_select, take_along_dim
 from minidl.functional.join import cat, chunk, narrow, split, stack, unbind
 from minidl.functional.linear import bmm, dot, linear, matmul, mm, outer
@@ -121,6 +122,7 @@ __all__ = [
     "celu",
     "chunk",
     "clamp",
+    "clip_grad",
     "clone",
     "conv1d",
     "conv2d",
@@ -196,6 +198,7 @@ __all__ = [
     "ne",
     "neg",
     "nll_loss",
+    "noise_grad",
     "norm",
     "one_hot",
     "outer",
@@ -212,6 +215,7 @@ __all__ = [
     "reshape",
     "rnn",
     "rsqrt",
+    "scale_grad",
     "scaled_dot_product_attention",
     "selu",
     "sigmoid",
@@ -230,6 +234,7 @@ __all__ = [
     "squeeze",
     "stack",
     "std",
+    "stop_grad",
     "sub",
     "sum",
     "t",

@@ -30,6 +30,7 @@ from minidl.nn.containers import Identity, ModuleDict, ModuleList, ParameterList
 from minidl.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from minidl.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d
 from minidl.nn.embedding import Embedding, EmbeddingBag
+from minidl.nn.gradient import ClipGrad, NoiseGrad, ScaleGrad, StopGrad
 from minidl.nn.linear import Flatten, Linear, Unflatten
 from minidl.nn.loss import (
     BCELoss,
@@ -93,6 +94,7 @@ __all__ = [
     "BatchNorm2d",
     "CircularPad1d",
     "CircularPad2d",
+    "ClipGrad",
     "ConstantPad1d",
     "ConstantPad2d",
     "Conv1d",
@@ -135,6 +137,7 @@ __all__ = [
     "ModuleList",
     "MultiheadAttention",
     "NLLLoss",
+    "NoiseGrad",
     "PReLU",
     "Parameter",
     "ParameterList",
@@ -146,6 +149,7 @@ __all__ = [
     "ReplicationPad1d",
     "ReplicationPad2d",
     "Residual",
+    "ScaleGrad",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -154,6 +158,7 @@ __all__ = [
     "Softmin",
     "Softplus",
     "Softsign",
+    "StopGrad",
     "Tanh",
     "Transition",
     "Unflatten",
