@@ -45,6 +45,7 @@ from minidl.functional.elementary import abs, clamp, cos, erf, exp, expm1, log, 
 from minidl.functional.embedding import embedding
 from minidl.functional.embedding_bag import embedding_bag
 from minidl.functional.extremes import all, amax, amin, any, argmax, argmin, max, min
+from minidl.functional.gradient import clip_grad, noise_grad, scale_grad, stop_grad
 from minidl.functional.highway import highway
 from minidl.functional.index import gather, getitem, index_select, take_along_dim
 from minidl.functional.join import cat, chunk, narrow, split, stack, unbind
@@ -124,6 +125,7 @@ __all__ = [
     "celu",
     "chunk",
     "clamp",
+    "clip_grad",
     "clone",
     "conv1d",
     "conv2d",
@@ -203,6 +205,7 @@ __all__ = [
     "ne",
     "neg",
     "nll_loss",
+    "noise_grad",
     "norm",
     "one_hot",
     "orthogonal_penalty",
@@ -221,6 +224,7 @@ __all__ = [
     "rms_norm",
     "rnn",
     "rsqrt",
+    "scale_grad",
     "scaled_dot_product_attention",
     "selu",
     "sigmoid",
@@ -239,6 +243,7 @@ __all__ = [
     "squeeze",
     "stack",
     "std",
+    "stop_grad",
     "sub",
     "sum",
     "t",

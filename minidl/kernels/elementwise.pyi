@@ -9,3 +9,4 @@ check_finite: Kernel  # x
 set_flags: Kernel  # flags, one byte each [value]; n: how many
 expect_flags: Kernel  # flags, one byte each [values]; n: how many
 product: Kernel  # y, x0, x1, one number each
+nothing: Kernel  # x

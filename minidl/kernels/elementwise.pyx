@@ -78,6 +78,11 @@ cdef int _product(double **p, const Py_ssize_t *n, const double *a) noexcept nog
     return OK
 
 
+cdef int _nothing(void **p, const Py_ssize_t *n, const double *a) noexcept nogil:
+    # has a place on the tape
+    return OK
+
+
 fill = Kernel("fill", {
     "float32": <size_t>_fill[float], "float64": <size_t>_fill[double],
     "int64": <size_t>_fill[int64_t], "bool": <size_t>_fill[uint8_t],
@@ -93,3 +98,4 @@ check_finite = Kernel("check_finite", {
 set_flags = Kernel("set_flags", {"uint8": <size_t>_set_flags})
 product = Kernel("product", {"float64": <size_t>_product})
 expect_flags = Kernel("expect_flags", {"uint8": <size_t>_expect_flags})
+nothing = Kernel("nothing", dict.fromkeys(("float32", "float64", "int64", "bool"), <size_t>_nothing))

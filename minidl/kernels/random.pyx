@@ -8,12 +8,19 @@ generators", 2014); pairs of normal numbers after Box and Muller (1958).
 """
 
 from cython.parallel cimport prange
-from libc.math cimport cos, log, sin, sqrt
+from libc.math cimport cos, log, pow, sin, sqrt
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from minidl.kernels.kernel cimport OK, PARALLEL, real, threads
+from minidl.kernels.statistics cimport note
 
 from minidl.kernels.kernel import Kernel
+
+
+cdef enum:
+    TILE_SIZE = 16384  # elements that one thread takes at a time; the segments of updates are no longer
+
+TILE = TILE_SIZE
 
 
 cdef inline uint64_t mix(uint64_t z) noexcept nogil:
@@ -37,6 +44,15 @@ cdef inline uint64_t next_key(void *counter) noexcept nogil:
 cdef inline double unit(uint64_t z) noexcept nogil:
     """In [0, 1), with all the bits that a double has."""
     return <double>(z >> 11) * (1.0 / 9007199254740992.0)
+
+
+cdef inline double radius(uint64_t key, Py_ssize_t i) noexcept nogil:
+    """Of the pair of normal numbers that begins at element i."""
+    return sqrt(-2 * log(1 - unit(bits(key, i))))
+
+
+cdef inline double angle(uint64_t key, Py_ssize_t i) noexcept nogil:
+    return 6.283185307179586 * unit(bits(key, i + 1))
 
 
 cdef inline uint64_t threshold(double p) noexcept nogil:
@@ -118,13 +134,12 @@ cdef int _normal(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
     # y[N] normal with mean a0 and standard deviation a1; p: y counter
     cdef Py_ssize_t i, N = n[0]
     cdef uint64_t key = next_key(p[1])
-    cdef double radius, angle
+    cdef double r, phi
     for i in prange((N + 1) // 2, schedule="static", num_threads=threads(), use_threads_if=N >= PARALLEL):
-        radius = a[1] * sqrt(-2 * log(1 - unit(bits(key, 2 * i))))
-        angle = 6.283185307179586 * unit(bits(key, 2 * i + 1))
-        p[0][2 * i] = <real>(a[0] + radius * cos(angle))
+        r, phi = a[1] * radius(key, 2 * i), angle(key, 2 * i)
+        p[0][2 * i] = <real>(a[0] + r * cos(phi))
         if 2 * i + 1 < N:
-            p[0][2 * i + 1] = <real>(a[0] + radius * sin(angle))
+            p[0][2 * i + 1] = <real>(a[0] + r * sin(phi))
     return OK
 
 
@@ -137,6 +152,62 @@ cdef int _integers(int64_t **p, const Py_ssize_t *n, const double *a) noexcept n
     return OK
 
 
+# Noise on gradients ----------------------------------------------------------------------------------------------
+
+cdef void add_noise(
+    real *y, const real *x, Py_ssize_t size, uint64_t key, Py_ssize_t tile, double std, double *sums
+) noexcept nogil:
+    # y = x + std z, z normal, all within one tile; sums: of x^2 and of y^2
+    cdef Py_ssize_t i
+    cdef double r, phi, before = 0, after = 0
+    for i in range(0, size, 2):
+        r, phi = std * radius(key, tile * TILE_SIZE + i), angle(key, tile * TILE_SIZE + i)
+        before += <double>x[i] * x[i]
+        y[i] = <real>(x[i] + r * cos(phi))
+        after += <double>y[i] * y[i]
+        if i + 1 < size:
+            before += <double>x[i + 1] * x[i + 1]
+            y[i + 1] = <real>(x[i + 1] + r * sin(phi))
+            after += <double>y[i + 1] * y[i + 1]
+    sums[0], sums[1] = before, after
+
+
+cdef void note_noise(const double *sums, Py_ssize_t tiles, double std, double *statistics) noexcept nogil:
+    """The norms before and after, from the sums of the tiles, added in order."""
+    cdef Py_ssize_t t
+    cdef double before = 0, after = 0
+    for t in range(tiles):
+        before += sums[2 * t]
+        after += sums[2 * t + 1]
+    note(statistics, sqrt(before), sqrt(after), std != 0)
+
+
+cdef int _wire_noise(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
+    # dx[N] = dy + noise of standard deviation a0; p: dx counter dy sums[2 tiles] (double) statistics (double)
+    cdef Py_ssize_t t, N = n[0], tiles = (N + TILE_SIZE - 1) // TILE_SIZE
+    cdef uint64_t key = next_key(p[1])
+    cdef real *dx = p[0]
+    cdef real *dy = p[2]
+    cdef double *sums = <double *>p[3]
+    for t in prange(tiles, schedule="static", num_threads=threads(), use_threads_if=tiles > 1):
+        add_noise(dx + t * TILE_SIZE, dy + t * TILE_SIZE, min(TILE_SIZE, N - t * TILE_SIZE), key, t, a[0], sums + 2 * t)
+    note_noise(sums, tiles, a[0], <double *>p[4])
+    return OK
+
+
+cdef int _gradient_noise(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
+    # S g += noise of variance a0 / (1 + t)^a1; p: counter, S g, t (double), sums[2 S] (double), statistics (double);
+    # n: S sizes[S]
+    cdef Py_ssize_t s, S = n[0]
+    cdef uint64_t key = next_key(p[0])
+    cdef double std = sqrt(a[0] / pow(1 + (<double *>p[1 + S])[0], a[1]))
+    cdef double *sums = <double *>p[2 + S]
+    for s in prange(S, schedule="static", num_threads=threads(), use_threads_if=S > 1):
+        add_noise(p[1 + s], p[1 + s], n[1 + s], key, s, std, sums + 2 * s)
+    note_noise(sums, S, std, <double *>p[3 + S])
+    return OK
+
+
 dropout = Kernel("dropout", {"float32": <size_t>_dropout[float], "float64": <size_t>_dropout[double]})
 alpha_dropout = Kernel("alpha_dropout", {
     "float32": <size_t>_alpha_dropout[float], "float64": <size_t>_alpha_dropout[double],
@@ -145,3 +216,7 @@ bernoulli = Kernel("bernoulli", {"float32": <size_t>_bernoulli[float], "float64"
 uniform = Kernel("uniform", {"float32": <size_t>_uniform[float], "float64": <size_t>_uniform[double]})
 normal = Kernel("normal", {"float32": <size_t>_normal[float], "float64": <size_t>_normal[double]})
 integers = Kernel("integers", {"int64": <size_t>_integers})
+wire_noise = Kernel("wire_noise", {"float32": <size_t>_wire_noise[float], "float64": <size_t>_wire_noise[double]})
+gradient_noise = Kernel("gradient_noise", {
+    "float32": <size_t>_gradient_noise[float], "float64": <size_t>_gradient_noise[double],
+})

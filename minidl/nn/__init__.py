@@ -30,6 +30,7 @@ from minidl.nn.containers import Identity, ModuleDict, ModuleList, ParameterList
 from minidl.nn.convolution import Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d
 from minidl.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d
 from minidl.nn.embedding import Embedding, EmbeddingBag
+from minidl.nn.gradient import ClipGrad, NoiseGrad, ScaleGrad, StopGrad
 from minidl.nn.linear import Flatten, Linear, Unflatten
 from minidl.nn.loss import (
     BCELoss,
@@ -104,6 +105,7 @@ __all__ = [
     "Bias",
     "CircularPad1d",
     "CircularPad2d",
+    "ClipGrad",
     "ConstantPad1d",
     "ConstantPad2d",
     "Conv1d",
@@ -149,6 +151,7 @@ __all__ = [
     "ModuleList",
     "MultiheadAttention",
     "NLLLoss",
+    "NoiseGrad",
     "PReLU",
     "Parameter",
     "ParameterList",
@@ -162,6 +165,7 @@ __all__ = [
     "ReplicationPad2d",
     "Residual",
     "Scale",
+    "ScaleGrad",
     "Sequential",
     "SiLU",
     "Sigmoid",
@@ -170,6 +174,7 @@ __all__ = [
     "Softmin",
     "Softplus",
     "Softsign",
+    "StopGrad",
     "Tanh",
     "Transition",
     "Unflatten",

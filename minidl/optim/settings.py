@@ -5,6 +5,7 @@ import numbers
 import numpy as np
 
 from minidl.engine import outside_recordings
+from minidl.functional._checks import at_least
 
 
 class ParameterGroup(dict):
@@ -33,14 +34,6 @@ class ParameterGroup(dict):
     def __ior__(self, settings):  # type: ignore[misc]
         self.update(settings)
         return self
-
-
-def at_least(optimizer, setting, value, low=0.0):
-    """`value` as a float; ValueError unless it is a finite number >= `low`."""
-    number = float(value)
-    if not low <= number < float("inf"):
-        raise ValueError(f"{optimizer}: {setting}: got {value}, expected a finite number >= {low:g}")
-    return number
 
 
 def fraction(optimizer, setting, value):

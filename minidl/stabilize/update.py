@@ -1,13 +1,13 @@
 """Update nodes: what happens to gradients and parameters after backward."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from minidl.engine import Caller, Tensor, memory, outside_recordings, state
 from minidl.engine.origin import origin
-from minidl.kernels.update import POLICIES, SEGMENT
+from minidl.functional._checks import above_zero, policy, positive  # noqa: F401, for all update nodes
+from minidl.kernels.update import SEGMENT
 
 
 class Update(Caller):
@@ -139,24 +139,3 @@ def spoiled(parameters):
         if count:
             found.append(f"{parameter.name or f'parameter {i}'} ({count} values, shape {parameter.shape})")
     return ", ".join(found)
-
-
-def positive(function, argument, value):
-    """`value` as a float; ValueError unless it is > 0 and finite."""
-    if not 0 < float(value) < math.inf:
-        raise ValueError(f"{function}: {argument}: got {value}, expected a finite number > 0")
-    return float(value)
-
-
-def above_zero(function, argument, value):
-    """`value` as a float; ValueError unless it is > 0; it may be infinite."""
-    if not float(value) > 0:
-        raise ValueError(f"{function}: {argument}: got {value}, expected a number > 0")
-    return float(value)
-
-
-def policy(function, name):
-    """The kernels' number for an `on_nonfinite` policy."""
-    if name not in POLICIES:
-        raise ValueError(f"{function}: on_nonfinite: got {name!r}, expected 'raise', 'skip' or 'zero'")
-    return POLICIES[name]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minidl.diagnose.verdict import Verdict, sureness
+from minidl.diagnose.verdict import Verdict
 
 TOO_LARGE = 0.3  # update by weight
 TOO_SMALL = 1e-6

@@ -1,0 +1,40 @@
+"""Whether settings are in range."""
+
+import math
+
+from minidl.kernels.update import POLICIES
+
+
+def positive(function, argument, value):
+    """`value` as a float; ValueError unless it is > 0 and finite."""
+    if not 0 < float(value) < math.inf:
+        raise ValueError(f"{function}: {argument}: got {value}, expected a finite number > 0")
+    return float(value)
+
+
+def above_zero(function, argument, value):
+    """`value` as a float; ValueError unless it is > 0; it may be infinite."""
+    if not float(value) > 0:
+        raise ValueError(f"{function}: {argument}: got {value}, expected a number > 0")
+    return float(value)
+
+
+def at_least(function, argument, value, low=0.0):
+    """`value` as a float; ValueError unless it is a finite number >= `low`."""
+    if not low <= float(value) < math.inf:
+        raise ValueError(f"{function}: {argument}: got {value}, expected a finite number >= {low:g}")
+    return float(value)
+
+
+def finite(function, argument, value):
+    """`value` as a float; ValueError unless it is finite."""
+    if not math.isfinite(value):
+        raise ValueError(f"{function}: {argument}: got {value}, expected a finite number")
+    return float(value)
+
+
+def policy(function, name):
+    """The kernels' number for an `on_nonfinite` policy."""
+    if name not in POLICIES:
+        raise ValueError(f"{function}: on_nonfinite: got {name!r}, expected 'raise', 'skip' or 'zero'")
+    return POLICIES[name]
