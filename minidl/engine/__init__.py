@@ -2,11 +2,12 @@
 
 from minidl.engine import memory
 from minidl.engine.autograd import backward
+from minidl.engine.finding import Finding, NonFiniteError
 from minidl.engine.node import Caller, Node
+from minidl.engine.origin import detect_anomaly
 from minidl.engine.random import generator, manual_seed
 from minidl.engine.record import Step, record
 from minidl.engine.state import (
-    detect_anomaly,
     enable_grad,
     is_grad_enabled,
     no_grad,
@@ -18,7 +19,9 @@ from minidl.engine.tensor import Tensor, as_array, as_tensor
 
 __all__ = [
     "Caller",
+    "Finding",
     "Node",
+    "NonFiniteError",
     "Step",
     "Tensor",
     "as_array",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minidl.engine import memory
-from minidl.engine.origin import all_finite, describe_producer
+from minidl.engine.finding import NonFiniteError
 from minidl.engine.state import state
 from minidl.engine.tape import Call
 from minidl.engine.tensor import Edge, Tensor, as_tensor
@@ -26,6 +26,7 @@ class Caller:
 
     name = property(lambda self: type(self).__name__.lower(), doc="Name of the operation, for errors and listings.")
     named_by: tuple[str, ...] = ("path",)  # attributes that errors and listings need
+    takes_masks = False  # whether -inf among its inputs is legal
 
     def __init__(self):
         self.path = ".".join(state.scope)
@@ -45,6 +46,9 @@ class Caller:
         scratch : list of ndarray
             What it works in, behind the others in the kernel's order.
         """
+        watch = state.detect_anomaly
+        if watch:
+            watch.meet(inputs)
         outputs = [_array(buffer) for buffer in outputs]
         inputs = [_array(buffer) for buffer in inputs]
         caller, recording = self, state.recording
@@ -54,13 +58,11 @@ class Caller:
         call = Call(kernel, outputs, inputs, sizes, scalars, dtype or outputs[0].dtype, caller, state.phase, scratch)
         if recording is not None:
             recording.before(call)
-        status = call.run()
+        status = watch.run(call) if watch else call.run()
         if status:
-            raise self.error(call, status, None if recording is None else recording.calls)
+            raise self.error(call, status, recording)
         if recording is not None:
             recording.append(call)
-        if state.detect_anomaly and not all_finite(outputs):
-            raise FloatingPointError(describe_producer(call))
 
     def label(self):
         """Stands in for the caller in a recording: it has its name and its errors, but keeps no buffers alive."""
@@ -68,21 +70,26 @@ class Caller:
         label.__dict__.update((name, getattr(self, name)) for name in self.named_by)
         return label
 
-    def error(self, call, status, history):
-        """The exception for a kernel's non-zero status, given the calls that ran before; None if nobody noted them."""
+    def error(self, call, status, recording):
+        """The exception for a kernel's non-zero status, given the recording that has noted the calls, if there is one."""
         if status == Status.BAD_INDEX:
             return IndexError(f"{self.title}: {self.explain_index(call)}")
         if status == Status.NONFINITE:
-            return FloatingPointError(f"{self.title}: {self.explain_nonfinite(call, history)}")
+            what, finding = self.explain_nonfinite(call, recording)
+            return NonFiniteError(f"{self.title}: {what}", finding)
         return RuntimeError(f"{self.title}: kernel {call.kernel.name} stopped with status {status}")
 
     def explain_index(self, call):
         """What is wrong with the index that a kernel refused."""
         return "index out of range"
 
-    def explain_nonfinite(self, call, history):
-        """What is wrong with the numbers that a kernel refused."""
-        return "NaN or Inf"
+    def explain_nonfinite(self, call, recording):
+        """What is wrong with the numbers that a kernel refused, and who made them, if that is known."""
+        return "NaN or Inf", None
+
+    def moment(self, call):
+        """Step in time and row of the batch where the NaN and Inf began that a call left, in nodes that know time."""
+        return None
 
     @property
     def title(self):

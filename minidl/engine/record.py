@@ -50,7 +50,11 @@ class Recording(Caller):
     def __init__(self, function, arguments, witness=None):
         super().__init__()
         self.witness = witness
-        feeds = [Tensor.public(memory.copy(argument.array)) for argument in arguments if isinstance(argument, Tensor)]
+        feeds = self.feeds = []
+        for i, argument in enumerate(arguments):
+            if isinstance(argument, Tensor):
+                feeds.append(Tensor.public(memory.copy(argument.array)))
+                feeds[-1].name = f"argument {i}"
         self.tape, self.pool = Tape([feed.array for feed in feeds]), Pool(blank=witness is not None)
         self.calls = self.tape.calls
         self.guards, self.flags, self.checked = {}, {}, set()
@@ -158,7 +162,17 @@ class Recording(Caller):
         if status == Status.STALE:
             return False
         call = self.tape.calls[self.tape.stopped]
-        raise call.node.error(call, status, self.tape.calls[: self.tape.stopped])
+        raise call.node.error(call, status, self)
+
+    def calls_before(self, stop):
+        """The calls that come before another; all so far if that is not on the tape."""
+        calls = self.tape.calls
+        return calls[: next((i for i, call in enumerate(calls) if call is stop), len(calls))]
+
+    def leaves(self):
+        """The arguments, and the leaves that the step has not made itself."""
+        known = (owner() for owner, attribute in self.guards if attribute == "array")
+        return [*self.feeds, *(leaf for leaf in known if leaf is not None)]
 
     def buffers(self):
         """Every array that the tape reads or writes, and the random counter."""
