@@ -1,6 +1,7 @@
 """What is said of the first NaN or Inf."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,32 @@ class NonFiniteError(FloatingPointError):
     def __init__(self, message, finding=None):
         super().__init__(message)
         self.finding = finding
+        self.recording: Any = None  # of the step that has failed, and the call that has noticed
+        self.call: Any = None
+
+    def dump(self, path):
+        """Write the failed step to a file, from which ``step.reproduce(path)`` runs it again, in any process.
+
+        The file (NumPy's `.npz`) holds the arguments, the parameters and buffers as the step found them, and the random
+        counter; not what an optimizer keeps, nor gradients to which the step would add. To be called before the
+        next step.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Raises
+        ------
+        ValueError
+            If it was no recorded step.
+        TypeError
+            If an argument of the step fits into no file.
+        """
+        if self.recording is None:
+            raise ValueError("dump: the error does not come from a recorded step; minidl.record makes one")
+        from minidl.engine import dump
+
+        dump.write(path, self.recording, self.call)
 
 
 @dataclasses.dataclass(eq=False)
@@ -37,7 +64,8 @@ class Finding:
     ranges : list of (shape, float, float)
         Of the float arrays that the producer read: shape, smallest and largest value.
     source : str or None
-        What came in from outside: the name of a parameter or a buffer, or ``"argument i"`` of a recorded step.
+        What came in from outside, or what an update has changed: the name of a parameter or a buffer, or
+        ``"argument i"`` of a recorded step.
     updated_by : str or None
         The optimizer that changes it in every step.
     step, row : int or None
@@ -71,11 +99,11 @@ class Finding:
         counts += f", first at {list(self.index)}" if self.index else ""
         if self.outside:
             text = f"It came in from outside: {node} read {counts}"
-            text += f"; this is {self.source}" if self.source else ""
-            text += f", which {self.updated_by} changes in every step" if self.updated_by else ""
         else:
             ranges = [f"shape {shape} in [{low:.6g}, {high:.6g}]" for shape, low, high in self.ranges]
             text = f"First produced by {node}, {self.phase}: made {counts}, from {', '.join(ranges) or 'no float input'}"
+        text += f"; this is {self.source}" if self.source else ""
+        text += f", which {self.updated_by} changes in every step" if self.updated_by else ""
         text += f"; at step {self.step} in time, in row {self.row} of the batch" if self.step is not None else ""
         return text + (f"; {self.became_nan} made NaN of it" if self.became_nan else "")
 

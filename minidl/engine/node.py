@@ -120,6 +120,8 @@ class Node(Caller):
         self.pending: list[tuple[Tensor | Edge, np.ndarray]] = []
         if state.recording is not None:
             state.recording.rely_on_leaves(self.inputs)
+        if state.detect_anomaly:
+            state.detect_anomaly.meet(self.inputs)
         result = self.forward(*self.inputs)
         outputs = result if isinstance(result, tuple) else (result,)
         if self.tracked:

@@ -58,6 +58,8 @@ class Provenance:
         fresh = not nan and any(np.isnan(array).any() for array in made)
         if guilty or (fresh and masks and (cause.deliberate or call.node.takes_masks)):
             cause = self.note(describe(call, made[0], outside=False))
+            if call.phase == "update":  # of many parameters at once
+                cause.source = self.name_at(address_of_first(made[0]))
             cause.deliberate = not (fresh or np.isfinite(call.scalars).all())
         elif fresh and cause.became_nan is None:
             cause.became_nan = f"{call.node}, {call.phase}"
@@ -98,10 +100,14 @@ class Provenance:
         self.findings.append(finding)
         return finding
 
+    def name_at(self, address):
+        """Name of the tensor that holds an address, None if it has none."""
+        return next((x.name for x in self.leaves.values() if holds(x.array, address)), None)
+
     def outsider(self, array, at, reader):
         """The finding on an array that no call made."""
         finding = describe(reader, array, outside=True)
-        finding.source = next((x.name for x in self.leaves.values() if holds(x.array, at)), None)
+        finding.source = self.name_at(at)
         finding.deliberate = finding.nan == 0 and array.size == 1 and finding.source is None  # -inf, in plain code
         changers = (c.node.name for c in self.updates if any(holds(y, at) for y in c.outputs if y is not None))
         finding.updated_by = next(changers, None)
