@@ -145,9 +145,9 @@ def spike(step, row, value):
     return spoil
 
 
-SEQUENCE = np.zeros((7, 3, C), np.float32)
+RANDOM, SEQUENCE = np.random.default_rng(0).random((N, C), np.float32), np.zeros((7, 3, C), np.float32)
 
-# what, how the network is made, how it is spoiled, and what must be named: layer, operation, phase, source, step and row
+# what; how the network is made, and spoiled; what must be named: layer, operation, phase, source, step in time and row
 MADE = [
     ("log of a negative number", lambda: Case(F.log), bad(-1, (2, 1)), ("middle", "log", "forward")),
     ("log of zero", lambda: Case(F.log), bad(0, (2, 1)), ("middle", "log", "forward")),
@@ -158,29 +158,79 @@ MADE = [
     ("power of a negative base", lambda: Case(lambda z: z**1.5), bad(-1), ("middle", "pow", "forward")),
     ("rsqrt of zero", lambda: Case(F.rsqrt), bad(0), ("middle", "reciprocal", "forward")),
     ("overflow in a square", lambda: Case(lambda z: F.relu(z * z)), bad(1e30), ("middle", "mul", "forward")),
-    ("overflow in matmul", lambda: Case(lambda z: F.matmul(z, (z * z).t())[:, :C]), bad(1e18), ("middle", "matmul", "forward")),
+    (
+        "overflow in matmul",
+        lambda: Case(lambda z: F.matmul(z, (z * z).t())[:, :C]),
+        bad(1e18),
+        ("middle", "matmul", "forward"),
+    ),
     ("overflow in a layer", lambda: Case(lambda z: z), bad(3e38), ("head", "linear", "forward")),
-    ("no key left", lambda: Case(lambda z: F.softmax(z.masked_fill(z < 0, -INF), -1)), bad(-1, 3), ("middle", "softmax", "forward")),
+    (
+        "no key left",
+        lambda: Case(lambda z: F.softmax(z.masked_fill(z < 0, -INF), -1)),
+        bad(-1, 3),
+        ("middle", "softmax", "forward"),
+    ),
     ("no key left, by hand", lambda: Case(shifted_softmax), bad(-1, 3), ("middle", "sub", "forward")),
     ("behind a legal mask", lambda: Case(masked_then(F.log)), bad(-3, (1, 2)), ("middle", "log", "forward")),
     ("behind an additive mask", lambda: Case(additive), bad(100), ("middle", "exp", "forward")),
     ("beside a mask of attention", lambda: Case(attend), bad(100), ("middle", "exp", "forward")),
-    ("variance of zero, batch", lambda: Case(nn.BatchNorm1d(C, eps=0), np.random.default_rng(0).random((N, C), np.float32)), bad(1), ("middle", "batch_norm", "forward")),
-    ("variance of zero, layer", lambda: Case(nn.LayerNorm(C, eps=0), np.random.default_rng(0).random((N, C), np.float32)), bad(1), ("middle", "layer_norm", "forward")),
-    ("explosion in time", lambda: Case(rnn(), SEQUENCE), spike(2, 1, 1e10), ("middle.layer", "rnn", "forward", None, 5, 1)),
+    (
+        "variance of zero, batch",
+        lambda: Case(nn.BatchNorm1d(C, eps=0), RANDOM),
+        bad(1),
+        ("middle", "batch_norm", "forward"),
+    ),
+    (
+        "variance of zero, layer",
+        lambda: Case(nn.LayerNorm(C, eps=0), RANDOM),
+        bad(1),
+        ("middle", "layer_norm", "forward"),
+    ),
+    (
+        "explosion in time",
+        lambda: Case(rnn(), SEQUENCE),
+        spike(2, 1, 1e10),
+        ("middle.layer", "rnn", "forward", None, 5, 1),
+    ),
     ("sqrt at zero", lambda: Case(F.sqrt), bad(0), ("middle", "sqrt", "backward")),
-    ("sqrt behind where", lambda: Case(lambda z: F.where(z > 0, F.sqrt(F.relu(z)), 0.0)), bad(-1), ("middle", "sqrt", "backward")),
+    (
+        "sqrt behind where",
+        lambda: Case(lambda z: F.where(z > 0, F.sqrt(F.relu(z)), 0.0)),
+        bad(-1),
+        ("middle", "sqrt", "backward"),
+    ),
     ("power at zero", lambda: Case(lambda z: z**0.5), bad(0), ("middle", "sqrt", "backward")),
     ("overflow on the way back", lambda: Case(lambda z: 1 / z), bad(1e-20), ("middle", "div", "backward")),
-]  # fmt: skip
+]
 READ = [
     ("Inf in the data", lambda: Case(F.relu), bad(INF, (2, 1)), ("middle", "mul", "forward", "argument 0")),
-    ("NaN in a sequence", lambda: Case(lstm(), SEQUENCE), spike(4, 2, NAN), ("middle.layer", "linear", "forward", "argument 0", 4, 2)),
-    ("NaN in both directions", lambda: Case(lstm(True), SEQUENCE), spike(4, 2, NAN), ("middle.layer", "linear", "forward", "argument 0", 4, 2)),
-    ("NaN in the weights of the loss", lambda: Case(F.relu), put("loss.weight", NAN), ("loss", "cross_entropy", "forward", "loss.weight")),
+    (
+        "NaN in a sequence",
+        lambda: Case(lstm(), SEQUENCE),
+        spike(4, 2, NAN),
+        ("middle.layer", "linear", "forward", "argument 0", 4, 2),
+    ),
+    (
+        "NaN in both directions",
+        lambda: Case(lstm(True), SEQUENCE),
+        spike(4, 2, NAN),
+        ("middle.layer", "linear", "forward", "argument 0", 4, 2),
+    ),
+    (
+        "NaN in the weights of the loss",
+        lambda: Case(F.relu),
+        put("loss.weight", NAN),
+        ("loss", "cross_entropy", "forward", "loss.weight"),
+    ),
     ("NaN in a weight from a file", lambda: Case(F.relu), from_file, ("head", "linear", "forward", "head.weight")),
-    ("Inf in a table", lambda: Case(nn.Embedding(5, C), np.arange(N) % 5), put("middle.weight", INF), ("middle", "embedding", "forward", "middle.weight")),
-]  # fmt: skip
+    (
+        "Inf in a table",
+        lambda: Case(nn.Embedding(5, C), np.arange(N) % 5),
+        put("middle.weight", INF),
+        ("middle", "embedding", "forward", "middle.weight"),
+    ),
+]
 
 
 @pytest.mark.parametrize("how", ["recorded", "anomaly", "recorded anomaly", "eager"])
@@ -226,12 +276,15 @@ def test_the_first_producer(what, make, spoil, expected, how):
 @pytest.mark.parametrize("how", ["recorded", "anomaly"])
 def test_a_learning_rate_that_explodes(how):
     """An update from finite numbers: seen at once by detect_anomaly, in the next step by a recording."""
-    case = Case(F.relu, np.random.default_rng(0).random((N, C), np.float32))
+    case = Case(F.relu, RANDOM)
     step = dl.record(case.train)
     step(case.x, case.y)
     case.opt.param_groups[0]["lr"] = 1e45
     if how == "anomaly":
-        with pytest.raises(dl.NonFiniteError, match="First produced by sgd, update: made .*this is middle.scale"), dl.detect_anomaly():
+        with (
+            pytest.raises(dl.NonFiniteError, match="First produced by sgd, update: made .*this is middle.scale"),
+            dl.detect_anomaly(),
+        ):
             step(case.x, case.y)
         return
     step(case.x, case.y)
@@ -358,7 +411,7 @@ def test_a_dumped_step_fails_alike_in_another_process(tmp_path):
 
 def test_a_step_that_fails_leaves_no_traces():
     norm = nn.BatchNorm1d(C)
-    case = Case(norm, np.random.default_rng(0).random((N, C), np.float32))
+    case = Case(norm, RANDOM)
     step, reference = dl.record(case.train), [b.array for b in norm.buffers()]
     for good in (False, True):  # while recording, and in a replay
         before = [array.copy() for array in reference]

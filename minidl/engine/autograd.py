@@ -113,10 +113,8 @@ class Backward(Caller):
 
     def explain_nonfinite(self, call, recording):
         """Who made the NaN or Inf."""
-        if recording is None:
-            finding = origin_in_graph(self.root, self.nodes)
-        else:
-            finding = origin(call.inputs, recording, call)
+        eager = recording is None
+        finding = origin_in_graph(self.root, self.nodes) if eager else origin(call.inputs, recording, call)
         unknown = "No call made it: it was so from the start, or what the calls read has changed since"
         return f"the tensor to differentiate is NaN or Inf. {finding or unknown}", finding
 

@@ -45,16 +45,14 @@ def read(path):
         if "about" not in file:
             raise ValueError(f"reproduce: {path} is no step that an error's dump() has written")
         about = json.loads(str(file["about"]))
-        arguments = [
-            file[f"argument.{i}"] if f"argument.{i}" in file else plain for i, plain in enumerate(about["plain"])
-        ]
+        arguments = [file.get(f"argument.{i}", plain) for i, plain in enumerate(about["plain"])]
         found = [(name, file[f"found.{i}"]) for i, name in enumerate(about["names"])]
         return arguments, found, file["counter"]
 
 
 def found_by(calls, known):
     """By `id`, the arrays that forward calls read or change, and the step has not made, in order of appearance."""
-    arrays = {}
+    arrays: dict[int, np.ndarray] = {}
     for call in calls:
         if call.phase == "forward":
             for array in call.inputs + call.outputs:

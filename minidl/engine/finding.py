@@ -101,7 +101,9 @@ class Finding:
             text = f"It came in from outside: {node} read {counts}"
         else:
             ranges = [f"shape {shape} in [{low:.6g}, {high:.6g}]" for shape, low, high in self.ranges]
-            text = f"First produced by {node}, {self.phase}: made {counts}, from {', '.join(ranges) or 'no float input'}"
+            text = (
+                f"First produced by {node}, {self.phase}: made {counts}, from {', '.join(ranges) or 'no float input'}"
+            )
         text += f"; this is {self.source}" if self.source else ""
         text += f", which {self.updated_by} changes in every step" if self.updated_by else ""
         text += f"; at step {self.step} in time, in row {self.row} of the batch" if self.step is not None else ""

@@ -385,7 +385,7 @@ def as_arguments(args):
 
 
 def named(arguments, share=lambda array: array):
-    """The arguments, tensors of the same values in place of those that are tensors; errors call them by their number."""
+    """The arguments, with tensors of their own in place of those that are tensors: named by their number, for errors."""
     found = [Tensor.public(share(a.array)) if isinstance(a, Tensor) else a for a in arguments]
     for i, argument in enumerate(found):
         if isinstance(argument, Tensor):
