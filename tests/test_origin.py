@@ -113,6 +113,10 @@ def additive(z):
     return F.softmax(z + np.where(MASK, np.float32(-INF), np.float32(0)), -1) + F.exp(z)
 
 
+def mask_and_overflow(z):
+    return F.softmax(z.masked_fill(MASK, -INF) + z * 1e38, -1)
+
+
 def shifted_softmax(z):
     scores = z.masked_fill(z < 0, -INF)
     return F.exp(scores - scores.amax(-1, keepdim=True))
@@ -174,6 +178,7 @@ MADE = [
     ("no key left, by hand", lambda: Case(shifted_softmax), bad(-1, 3), ("middle", "sub", "forward")),
     ("behind a legal mask", lambda: Case(masked_then(F.log)), bad(-3, (1, 2)), ("middle", "log", "forward")),
     ("behind an additive mask", lambda: Case(additive), bad(100), ("middle", "exp", "forward")),
+    ("mask and overflow", lambda: Case(mask_and_overflow), bad(100), ("middle", "mul", "forward")),
     ("beside a mask of attention", lambda: Case(attend), bad(100), ("middle", "exp", "forward")),
     (
         "variance of zero, batch",

@@ -71,7 +71,7 @@ class Caller:
         return label
 
     def error(self, call, status, recording):
-        """The exception for a kernel's non-zero status, given the recording that has the calls before; None in eager."""
+        """The exception for a kernel's non-zero status, given the recording with the calls before, None if eager."""
         if status == Status.BAD_INDEX:
             return IndexError(f"{self.title}: {self.explain_index(call)}")
         if status == Status.NONFINITE:

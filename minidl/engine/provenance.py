@@ -64,6 +64,7 @@ class Provenance:
             cause.became_nan = f"{call.node}, {call.phase}"
         if cause.step is None and cause.phase == call.phase:
             cause.step, cause.row = call.node.moment(call) or (None, None)
+        self.marks = [mark for mark in self.marks if mark[0]() is not None]
         for array in made:
             start, owner = memory.address(array), array if array.base is None else array.base
             self.marks.append((weakref.ref(owner), start, start + array.nbytes, cause))
@@ -81,20 +82,21 @@ class Provenance:
         return not trial.run() and any(spoiled(array) for array in outputs)
 
     def cause(self, arrays, reader=None):
-        """The oldest finding on what is spoiled in `arrays`; what nobody made, came in from outside to `reader`."""
+        """The oldest finding on what is spoiled in `arrays`; what nobody made, came in from outside to `reader`.
+
+        What may be a mask comes last.
+        """
         causes = []
         for array in arrays:
             if not spoiled(array):
                 continue
             at = address_of_first(array)
-            marks = (
-                found for owner, start, end, found in reversed(self.marks) if start <= at < end and owner() is not None
-            )
-            cause = next(marks, None)
+            living = ((start, end, found) for owner, start, end, found in reversed(self.marks) if owner() is not None)
+            cause = next((found for start, end, found in living if start <= at < end), None)
             if cause is None and reader is not None:
                 cause = self.note(self.outsider(array, at, reader))
             causes += [cause] if cause else []
-        return min(causes, key=self.findings.index, default=None)
+        return min(causes, key=lambda cause: (may_be_mask(cause), self.findings.index(cause)), default=None)
 
     def note(self, finding):
         """Remember a finding."""
@@ -125,6 +127,11 @@ def address_of_first(array):
     flat = array.reshape(-1)
     first = np.argmax(np.isnan(flat)) or (0 if np.isnan(flat[0]) else np.argmin(np.isfinite(flat)))
     return memory.address(array) + int(first) * array.itemsize
+
+
+def may_be_mask(finding):
+    """Whether an Inf was asked for, or came in with the data."""
+    return finding.deliberate or (finding.outside and finding.nan == 0)
 
 
 def has_inf(array):

@@ -350,7 +350,8 @@ def record(function):
     The arguments that are tensors, arrays or lists are copied into buffers of the step; any other argument must be
     hashable and is part of the recording. There is one recording for each combination of shapes, dtypes, other
     arguments, train/eval modes and `requires_grad` flags. A step works in buffers of its own: only one thread at a time
-    may call it. Under `detect_anomaly` the function itself runs, with the same results.
+    may call it. Under `detect_anomaly` the function itself runs, with the same results. A step that meets a NaN raises
+    `NonFiniteError` and has then changed no parameter and no running statistic; the error's `dump` writes it to a file.
 
     Parameters
     ----------
@@ -385,7 +386,7 @@ def as_arguments(args):
 
 
 def named(arguments, share=lambda array: array):
-    """The arguments, with tensors of their own in place of those that are tensors: named by their number, for errors."""
+    """The arguments, with tensors of their own in place of those that are tensors: named by number, for errors."""
     found = [Tensor.public(share(a.array)) if isinstance(a, Tensor) else a for a in arguments]
     for i, argument in enumerate(found):
         if isinstance(argument, Tensor):
