@@ -31,6 +31,8 @@ from minidl.creation import (
     zeros_like,
 )
 from minidl.engine import (
+    Finding,
+    NonFiniteError,
     detect_anomaly,
     enable_grad,
     is_grad_enabled,
@@ -136,6 +138,8 @@ from minidl.tensor import Parameter, Tensor, from_numpy, tensor
 __version__ = "0.1.0"
 
 __all__ = [
+    "Finding",
+    "NonFiniteError",
     "Parameter",
     "Tensor",
     "abs",

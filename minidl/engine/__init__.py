@@ -2,13 +2,14 @@
 
 from minidl.engine import memory
 from minidl.engine.autograd import backward
+from minidl.engine.finding import Finding, NonFiniteError
 from minidl.engine.gate import Gate
 from minidl.engine.node import Caller, Node
 from minidl.engine.observer import Observer
+from minidl.engine.origin import detect_anomaly
 from minidl.engine.random import generator, manual_seed
 from minidl.engine.record import Step, record
 from minidl.engine.state import (
-    detect_anomaly,
     enable_grad,
     is_grad_enabled,
     no_grad,
@@ -21,8 +22,10 @@ from minidl.engine.tensor import Tensor, as_array, as_tensor
 
 __all__ = [
     "Caller",
+    "Finding",
     "Gate",
     "Node",
+    "NonFiniteError",
     "Observer",
     "Statistics",
     "Step",

@@ -28,7 +28,7 @@ def backward(root, gradient=None, retain_graph=False, on_nonfinite="raise"):
     ------
     RuntimeError
         If `root` does not require a gradient, is no scalar (and no `gradient` is given), or its graph was freed.
-    FloatingPointError
+    NonFiniteError
         If `root` is not finite; names the node that made the first NaN or Inf.
     """
     if on_nonfinite not in ("raise", "ignore"):
@@ -115,11 +115,12 @@ class Backward(Caller):
         """Let the leaves know that they have gradients now."""
         mark(self, self.leaves, True)
 
-    def explain_nonfinite(self, call, history):
+    def explain_nonfinite(self, call, recording):
         """Who made the NaN or Inf."""
-        culprit = origin_in_graph(self.nodes) if history is None else origin(history)
+        eager = recording is None
+        finding = origin_in_graph(self.root, self.nodes) if eager else origin(call.inputs, recording, call)
         unknown = "No call made it: it was so from the start, or what the calls read has changed since"
-        return f"the tensor to differentiate is NaN or Inf. {culprit or unknown}"
+        return f"the tensor to differentiate is NaN or Inf. {finding or unknown}", finding
 
 
 def mark(caller, leaves, present):

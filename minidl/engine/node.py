@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minidl.engine import memory
-from minidl.engine.origin import all_finite, describe_producer
+from minidl.engine.finding import NonFiniteError
 from minidl.engine.state import state
 from minidl.engine.tape import Call
 from minidl.engine.tensor import Edge, Tensor, as_tensor
@@ -28,6 +28,7 @@ class Caller:
     name = property(lambda self: type(self).__name__.lower(), doc="Name of the operation, for errors and listings.")
     named_by: tuple[str, ...] = ("path",)  # attributes that errors and listings need
     statistics: Any = None  # what it did so far (`Statistics`), where it keeps count
+    takes_masks = False  # whether -inf among its inputs is legal
 
     def __init__(self):
         self.path = ".".join(state.scope)
@@ -47,6 +48,9 @@ class Caller:
         scratch : list of ndarray
             What it works in, behind the others in the kernel's order.
         """
+        watch = state.detect_anomaly
+        if watch:
+            watch.meet(inputs)
         outputs = [_array(buffer) for buffer in outputs]
         inputs = [_array(buffer) for buffer in inputs]
         caller, recording = self, state.recording
@@ -58,13 +62,11 @@ class Caller:
         )
         if recording is not None:
             recording.before(call)
-        status = call.run()
+        status = watch.run(call) if watch else call.run()
         if status:
-            self.resolve(call, status, None if recording is None else recording.calls)
+            self.resolve(call, status, recording)
         if recording is not None:
             recording.append(call)
-        if state.detect_anomaly and not all_finite(outputs):
-            raise FloatingPointError(describe_producer(call))
 
     def label(self):
         """Stands in for the caller in a recording: it has its name and its errors, but keeps no buffers alive."""
@@ -72,25 +74,30 @@ class Caller:
         label.__dict__.update((name, getattr(self, name)) for name in self.named_by)
         return label
 
-    def resolve(self, call, status, history):
+    def resolve(self, call, status, recording):
         """Answer a kernel's non-zero status: raise, as most do, or return, and the step goes on with the next call."""
-        raise self.error(call, status, history)
+        raise self.error(call, status, recording)
 
-    def error(self, call, status, history):
-        """The exception for a kernel's non-zero status, given the calls that ran before; None if nobody noted them."""
+    def error(self, call, status, recording):
+        """The exception for a kernel's non-zero status, given the recording with the calls before, None if eager."""
         if status == Status.BAD_INDEX:
             return IndexError(f"{self.title}: {self.explain_index(call)}")
         if status == Status.NONFINITE:
-            return FloatingPointError(f"{self.title}: {self.explain_nonfinite(call, history)}")
+            what, finding = self.explain_nonfinite(call, recording)
+            return NonFiniteError(f"{self.title}: {what}", finding)
         return RuntimeError(f"{self.title}: kernel {call.kernel.name} stopped with status {status}")
 
     def explain_index(self, call):
         """What is wrong with the index that a kernel refused."""
         return "index out of range"
 
-    def explain_nonfinite(self, call, history):
-        """What is wrong with the numbers that a kernel refused."""
-        return "NaN or Inf"
+    def explain_nonfinite(self, call, recording):
+        """What is wrong with the numbers that a kernel refused, and who made them, if that is known."""
+        return "NaN or Inf", None
+
+    def moment(self, call):
+        """Step in time and row of the batch where the NaN and Inf began that a call left, in nodes that know time."""
+        return None
 
     @property
     def title(self):
@@ -134,6 +141,8 @@ class Node(Caller):
         self.pending: list[tuple[Tensor | Edge, np.ndarray]] = []
         if state.recording is not None:
             state.recording.rely_on_leaves(self.inputs)
+        if state.detect_anomaly:
+            state.detect_anomaly.meet(self.inputs)
         result = self.forward(*self.inputs)
         outputs = result if isinstance(result, tuple) else (result,)
         if self.tracked:

@@ -5,8 +5,9 @@ import weakref
 
 import numpy as np
 
-from minidl.engine import memory
+from minidl.engine import dump, memory
 from minidl.engine.autograd import mark
+from minidl.engine.finding import NonFiniteError
 from minidl.engine.listing import listing
 from minidl.engine.node import Caller
 from minidl.engine.pool import Chunk, Pool
@@ -14,7 +15,7 @@ from minidl.engine.random import generator
 from minidl.engine.state import state, version
 from minidl.engine.tape import Call, Tape
 from minidl.engine.tensor import Tensor, as_tensor
-from minidl.kernels.elementwise import expect_flags
+from minidl.kernels.elementwise import copy, expect_flags
 from minidl.kernels.kernel import Status
 
 SWITCHES = ("training", "requires_grad")  # guards whose values come back
@@ -44,29 +45,38 @@ class Recording(Caller):
         Those whose values the function has looked at; a change in place afterwards would be unseen in replays.
     witness : list or None
         Gets a copy of what each call left in its outputs.
+    lasting : dict
+        By `id`, what forward calls change in place, such as running statistics, and what it was before. The tape
+        begins with copies of it, so that a step that fails leaves no traces.
+    refill : Refill or None
+        Puts the values of a dumped step in place.
     """
 
     name = "recorded step"
 
-    def __init__(self, function, arguments, witness=None):
+    def __init__(self, function, arguments, witness=None, refill=None):
         super().__init__()
-        self.witness = witness
-        feeds = [Tensor.public(memory.copy(argument.array)) for argument in arguments if isinstance(argument, Tensor)]
+        self.witness, self.refill, self.lasting = witness, refill, {}
+        arguments = self.arguments = named(arguments, memory.copy)
+        feeds = self.feeds = [argument for argument in arguments if isinstance(argument, Tensor)]
         self.tape, self.pool = Tape([feed.array for feed in feeds]), Pool(blank=witness is not None)
         self.calls = self.tape.calls
         self.guards, self.flags, self.checked = {}, {}, set()
         self.read: set[Tensor] = set()
         for feed in feeds:
             feed.recording = self
-        remaining = iter(feeds)
         gate = state.gate
         state.recording, state.pool, state.gate = self, self.pool, None
         try:
-            self.result = function(*(next(remaining) if isinstance(a, Tensor) else a for a in arguments))
+            self.result = function(*arguments)
+        except NonFiniteError as error:
+            self.undo(error)
+            raise
         finally:
             state.recording, state.pool, state.gate = None, None, gate
             self.read.clear()
         self.version, self.grad_enabled, self.observer = version.count, state.grad_enabled, state.observer
+        self.keep_what_lasts()
         self.check_flags_first()
 
     nbytes = property(lambda self: self.pool.nbytes, doc="Bytes that the calls work in, besides parameters and state.")
@@ -77,6 +87,12 @@ class Recording(Caller):
 
     def before(self, call):
         """A call is about to run."""
+        if self.refill is not None:
+            self.refill.before(call, {id(feed.array) for feed in self.feeds})
+        if call.phase == "forward":
+            for array in call.outputs:
+                if dump.lasting(array):
+                    self.lasting.setdefault(id(array), (array, memory.copy(array)))
 
     def append(self, call):
         """Note a call that has just run."""
@@ -127,7 +143,23 @@ class Recording(Caller):
             values = [float(value) for value in relied.values()]
             check = Call(expect_flags, [], flags, [len(flags)], values, np.dtype(np.uint8), self, "forward")
             self.tape.insert(0, check)
-            self.calls = self.tape.calls[1:]
+            self.calls = self.tape.calls[1 + len(self.lasting) :]
+
+    def keep_what_lasts(self):
+        """Let the tape begin with copies of what forward calls change in place; not of weights, which are large."""
+        trained = {id(array) for x in self.leaves() if x.requires_grad for array in (x.array, x.buffer)}
+        self.lasting = {key: pair for key, pair in self.lasting.items() if key not in trained}
+        for array, before in self.lasting.values():
+            self.tape.insert(0, Call(copy, [before], [array], [array.size], [], array.dtype, self, "forward"))
+        if self.lasting:
+            self.calls = self.tape.calls[len(self.lasting) :]
+
+    def undo(self, error):
+        """Put back what a failed step has changed in place, and let the error know the step."""
+        for array, before in self.lasting.values():
+            array[...] = before
+        if error.recording is None:
+            error.recording = self
 
     def holds(self):
         """Whether what the recording took for granted is still so."""
@@ -162,7 +194,12 @@ class Recording(Caller):
                 return False
             at = self.tape.stopped
             call = self.tape.calls[at]
-            call.node.resolve(call, status, self.tape.calls[:at])
+            try:
+                call.node.resolve(call, status, self)
+            except NonFiniteError as error:
+                error.call = call
+                self.undo(error)
+                raise
             status = self.tape.replay(at + 1)
         return True
 
@@ -180,6 +217,16 @@ class Recording(Caller):
         finally:
             restore(buffers, before)
         return np.median(times, axis=0)
+
+    def calls_before(self, stop):
+        """The calls that come before another; all so far if that is not on the tape."""
+        calls = self.calls
+        return calls[: next((i for i, call in enumerate(calls) if call is stop), len(calls))]
+
+    def leaves(self):
+        """The arguments, and the leaves that the step has not made itself."""
+        known = (owner() for owner, attribute in self.guards if attribute == "array")
+        return [*self.feeds, *(leaf for leaf in known if leaf is not None)]
 
     def buffers(self):
         """Every array that the tape reads or writes, and the random counter."""
@@ -243,7 +290,7 @@ class Step:
             return self.function(*args)
         arguments = as_arguments(args)
         if state.detect_anomaly:  # looks at the results of every call, which a replay makes unseen
-            return self.function(*arguments)
+            return self.function(*named(arguments))
         recording = self.known(arguments)
         if recording is None:
             for key, recordings in self.recordings.items():
@@ -285,6 +332,30 @@ class Step:
         name = f"recorded step {self.function.__name__}"
         return f"{name}, not called yet" if self.last is None else f"{name}\n{self.listing()}"
 
+    def reproduce(self, path):
+        """Run the step that an error's `dump` has written to a file: the same error, if the script is the same.
+
+        Parameters, buffers and the random counter are then as they were when the step failed.
+
+        Parameters
+        ----------
+        path : str or Path
+
+        Returns
+        -------
+        object
+            What the function returns, if it no longer fails.
+
+        Raises
+        ------
+        NonFiniteError
+            That of the step.
+        ValueError
+            If the file is none, or the step reads other arrays than the one in it.
+        """
+        arguments, found, generator.counter[:] = dump.read(path)
+        return Recording(self.function, as_arguments(arguments), refill=dump.Refill(found)).result
+
     def verify(self, *args, **kwargs):
         """Check that replaying does what the function does now.
 
@@ -324,7 +395,8 @@ def record(function):
     The arguments that are tensors, arrays or lists are copied into buffers of the step; any other argument must be
     hashable and is part of the recording. There is one recording for each combination of shapes, dtypes, other
     arguments, train/eval modes and `requires_grad` flags. A step works in buffers of its own: only one thread at a time
-    may call it. Under `detect_anomaly` the function itself runs, with the same results.
+    may call it. Under `detect_anomaly` the function itself runs, with the same results. A step that meets a NaN raises
+    `NonFiniteError` and has then changed no parameter and no running statistic; the error's `dump` writes it to a file.
 
     Parameters
     ----------
@@ -356,6 +428,15 @@ def as_arguments(args):
         if isinstance(a, (list, tuple)) and any(isinstance(element, Tensor) for element in a):
             raise TypeError(f"record: argument {i}: got a {type(a).__name__} of tensors, expected each by itself")
     return tuple(as_tensor(a) if isinstance(a, (Tensor, np.ndarray, list)) else a for a in args)
+
+
+def named(arguments, share=lambda array: array):
+    """The arguments, with tensors of their own in place of those that are tensors: named by number, for errors."""
+    found = [Tensor.public(share(a.array)) if isinstance(a, Tensor) else a for a in arguments]
+    for i, argument in enumerate(found):
+        if isinstance(argument, Tensor):
+            argument.name = f"argument {i}"
+    return found
 
 
 def arrays_of(arguments):

@@ -16,7 +16,7 @@ class State(threading.local):
     grad_enabled = True
     recording: Any = None  # the Recording that listens, if any
     pool: Any = None  # where its buffers come from
-    detect_anomaly = False
+    detect_anomaly: Any = None  # the Watch that runs all calls, if any
     gate: Any = None  # the cell that calls wait for, if any; see `Gate`
     observer: Any = None  # sees what nodes make, forward and backward; see `Observer`
     phase = "forward"
@@ -35,11 +35,11 @@ state = State()
 version = Version()
 
 
-class _Switch:
+class Switch:
     """Context manager, and decorator, that sets one field of the state."""
 
     field: str
-    value: bool
+    value: Any
 
     def __enter__(self):
         self.previous = getattr(state, self.field)
@@ -58,26 +58,16 @@ class _Switch:
         return wrapped
 
 
-class no_grad(_Switch):
+class no_grad(Switch):
     """Nothing computed inside remembers how it was computed."""
 
     field, value = "grad_enabled", False
 
 
-class enable_grad(_Switch):
+class enable_grad(Switch):
     """Undoes `no_grad` inside."""
 
     field, value = "grad_enabled", True
-
-
-class detect_anomaly(_Switch):
-    """Checks the output of every call made inside; FloatingPointError names the first node with a NaN or an Inf."""
-
-    field, value = "detect_anomaly", True
-
-    def __enter__(self):
-        version.count += 1  # recorded steps look up, and find that they may not replay
-        return super().__enter__()
 
 
 def is_grad_enabled():

@@ -1,6 +1,6 @@
 """What all losses check about their arguments."""
 
-from minidl.engine import Tensor, as_tensor
+from minidl.engine import Tensor, as_tensor, state
 
 REDUCTIONS = ("none", "mean", "sum")
 
@@ -23,13 +23,15 @@ def as_float(name, argument, value, dtype):
 
 
 def as_constant(name, argument, value, dtype):
-    """Array of weights that a loss does not differentiate; None stays None."""
+    """Tensor of weights that a loss does not differentiate; None stays None."""
     if value is None:
         return None
     tensor = as_float(name, argument, value, dtype)
     if tensor.requires_grad:
         raise ValueError(f"{name}: {argument}: requires a gradient, but the loss has none towards it; use detach()")
-    return tensor.array
+    if state.recording is not None:
+        state.recording.rely_on_leaves([tensor])
+    return tensor
 
 
 def as_input(name, value):

@@ -23,6 +23,7 @@ class AttentionWeights(Node):
     """
 
     name = "attention_weights"
+    takes_masks = True
 
     def __init__(self, scale, is_causal):
         super().__init__()

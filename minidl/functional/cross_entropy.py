@@ -13,6 +13,8 @@ from minidl.kernels import cross_entropy as K
 class ClassLoss(Node):
     """A loss per position of an input [N, C, ...] or [C], reduced."""
 
+    takes_masks = True
+
     def __init__(self, weight, ignore_index, reduction):
         super().__init__()
         self.weight, self.ignore_index, self.reduction = weight, ignore_index, reduction

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from minidl.engine import Node, Statistics, as_tensor, generator, memory, no_grad
-from minidl.engine.origin import counts, origin
+from minidl.engine import Node, Statistics, as_tensor, generator, memory, no_grad, state
+from minidl.engine.origin import origin
 from minidl.functional import _backward as B
 from minidl.functional._checks import above_zero, at_least, finite, policy, positive
 from minidl.kernels import random as K
@@ -56,10 +56,12 @@ class ClipGrad(Wire):
         kernel = B.gradient.clip_value if self.by_value else B.gradient.clip_norm
         self.shape_gradient(kernel, dy, 1 if self.dim is None else dy.shape[0])
 
-    def explain_nonfinite(self, call, history):
-        found = f"the gradient that comes back has {counts(call.inputs)}"
+    def explain_nonfinite(self, call, recording):
+        (dy,) = call.inputs
+        spoiled = f"{np.isnan(dy).sum()} NaN and {np.isinf(dy).sum()} Inf among {dy.size} values of shape {dy.shape}"
+        finding = None if recording is None and not state.detect_anomaly else origin([dy], recording, call)
         advice = "To learn which node made it first, record the step, or run it under minidl.detect_anomaly()"
-        return f"{found}. {(history and origin(history)) or advice}"
+        return f"the gradient that comes back has {spoiled}. {finding or advice}", finding
 
 
 class ScaleGrad(Wire):

@@ -19,7 +19,7 @@ class Pointwise(Node):
         What the sum is multiplied by.
     scalars : sequence of float
         Constants of the loss.
-    weight, pos_weight : ndarray, optional
+    weight, pos_weight : Tensor, optional
         Multiplies the loss of an element; the part of it that pulls towards target 1.
     """
 

@@ -111,6 +111,18 @@ class Recurrence(Node):
         t, b = np.argwhere((tokens < 0) | (tokens >= rows))[0]
         return f"tokens[{t}, {b}] is {tokens[t, b]}, expected 0 <= token < {rows} (the rows of x)"
 
+    def moment(self, call):
+        """Where in time a call's NaN and Inf began, and in which row of the batch."""
+        T, N, _, reverse = (*call.sizes, 0, 0, 0, 0)[:4]
+        found = []
+        for array in call.outputs:
+            if array is not None and array.ndim == 3 and array.shape[:2] in ((T, N), (T + 1, N)):
+                early = len(array) - T if not reverse else 0  # states begin with that before the first step
+                steps, rows = np.nonzero(~np.isfinite(array).all(-1))
+                found += [(max(int(t) - early, 0), int(row)) for t, row in zip(steps, rows, strict=True)]
+        backwards = bool(reverse) != (call.phase == "backward")
+        return min(found, key=lambda one: (-one[0] if backwards else one[0], one[1]), default=None)
+
     def weight_gradients(self, share, d):
         """Those of what every step has multiplied with."""
         T, N, H = self.sizes

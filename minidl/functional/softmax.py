@@ -22,6 +22,8 @@ def split_at(name, shape, dim):
 class Softmax(Node):
     """y = exp(x) / sum exp(x);  dx = y (dy - sum of y dy)."""
 
+    takes_masks = True
+
     def __init__(self, dim):
         super().__init__()
         self.dim = dim
@@ -53,6 +55,7 @@ class LogSoftmax(Node):
     """y = x - log sum exp(x);  dx = dy - softmax(x) (sum of dy)."""
 
     name = "log_softmax"
+    takes_masks = True
 
     def __init__(self, dim):
         super().__init__()

@@ -103,7 +103,7 @@ class Module:
         elif state.recording is None and self._changes(name, value):
             self._revise(name)
         super().__setattr__(name, value)
-        if isinstance(value, Parameter):
+        if isinstance(value, Parameter) or (name in self._buffers and value is not None):
             value.name = ".".join((*self._path, name))
         elif isinstance(value, Module):
             value._place((*self._path, name))
@@ -136,8 +136,9 @@ class Module:
     def _place(self, path):
         """Note where the module is in the model, for errors and listings."""
         super().__setattr__("_path", path)
-        for name, parameter in self._own(Parameter):
-            parameter.name = ".".join((*path, name))
+        for name, tensor in self._own(Tensor):
+            if isinstance(tensor, Parameter) or name in self._buffers:
+                tensor.name = ".".join((*path, name))
         for name, child in self._own(Module):
             child._place((*path, name))
 

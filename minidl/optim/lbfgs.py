@@ -4,7 +4,7 @@ from math import inf, isfinite, nan
 
 import numpy as np
 
-from minidl.engine import Tensor, enable_grad, memory, state
+from minidl.engine import NonFiniteError, Tensor, enable_grad, memory, state
 from minidl.optim import curvature
 from minidl.optim.line_search import Point, strong_wolfe
 from minidl.optim.optimizer import Optimizer
@@ -104,7 +104,7 @@ class LBFGS(Optimizer):
             While recording.
         TypeError
             If there is no closure, or it returns nothing.
-        FloatingPointError
+        NonFiniteError
             If the loss or a gradient is not finite, and the line search, if any, finds no place where they are.
 
         Whatever is raised, also by the closure: parameters and state are then as they were before.
@@ -177,7 +177,7 @@ class LBFGS(Optimizer):
         tolerance = self.param_groups[0]["tolerance_change"]
         point = strong_wolfe(evaluate, start, t, largest(d), tolerance, rounds)
         if len(failures) == evaluations:
-            raise FloatingPointError(
+            raise NonFiniteError(
                 f"lbfgs: NaN or Inf at all {evaluations} points of the line search, which began at t = {t:g}; let it "
                 f"begin at a smaller lr. At the last one: {failures[-1]}"
             )
@@ -197,11 +197,12 @@ class LBFGS(Optimizer):
         return result, loss, np.concatenate(parts, dtype=np.float64)
 
     def expect_finite(self, loss, gradient):
-        """FloatingPointError if one of them is not."""
+        """NonFiniteError if one of them is not."""
         if not np.isfinite(gradient).all():
-            raise FloatingPointError(f"{self.name}: {self.explain_nonfinite(None, None)}")
+            what, finding = self.explain_nonfinite(None, None)
+            raise NonFiniteError(f"{self.name}: {what}", finding)
         if not isfinite(loss):
-            raise FloatingPointError(f"{self.name}: the loss is {loss}")
+            raise NonFiniteError(f"{self.name}: the loss is {loss}")
 
     def values(self):
         """All parameters as one vector."""

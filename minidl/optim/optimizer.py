@@ -136,7 +136,7 @@ class Optimizer(Update):
 
         Raises
         ------
-        FloatingPointError
+        NonFiniteError
             If a gradient is not finite and the policy is "raise"; no parameter is changed then.
         """
         loss = None

@@ -134,7 +134,7 @@ def clip_grad_norm_(parameters, max_norm, norm_type=2.0, on_nonfinite="raise"):
 
     Raises
     ------
-    FloatingPointError
+    NonFiniteError
         If the norm is not finite; names the parameters.
     """
     return ClipGradNorm(parameters, max_norm, norm_type, on_nonfinite)()

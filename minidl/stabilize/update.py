@@ -39,10 +39,12 @@ class Update(Caller):
         finally:
             state.phase = phase
 
-    def explain_nonfinite(self, call, history):
+    def explain_nonfinite(self, call, recording):
         """Which gradients, and who made the first NaN or Inf."""
+        gradients = [parameter.buffer for parameter in self.parameters if parameter.buffer is not None]
+        finding = None if recording is None and not state.detect_anomaly else origin(gradients, recording, call)
         advice = "To learn which node made it first, record the step, or run it under minidl.detect_anomaly()"
-        return f"NaN or Inf in the gradient of {spoiled(self.parameters)}. {(history and origin(history)) or advice}"
+        return f"NaN or Inf in the gradient of {spoiled(self.parameters)}. {finding or advice}", finding
 
 
 class Setting:

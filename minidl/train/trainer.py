@@ -104,7 +104,7 @@ class Trainer:
 
         Raises
         ------
-        FloatingPointError
+        NonFiniteError
             If the loss is not finite; names the node that made the first NaN or Inf.
         """
         if epochs < 1:
