@@ -2,7 +2,7 @@
 
 from minidl.kernels import adagrad as kernels
 from minidl.optim.optimizer import Optimizer
-from minidl.optim.settings import at_least
+from minidl.stabilize.update import at_least
 
 
 class Adagrad(Optimizer):

@@ -8,7 +8,7 @@ from minidl.engine import Tensor, enable_grad, memory, state
 from minidl.optim import curvature
 from minidl.optim.line_search import Point, strong_wolfe
 from minidl.optim.optimizer import Optimizer
-from minidl.optim.settings import at_least, whole
+from minidl.stabilize.update import at_least, whole
 
 
 class LBFGS(Optimizer):

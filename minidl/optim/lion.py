@@ -2,7 +2,7 @@
 
 from minidl.kernels import sgd as kernels
 from minidl.optim.optimizer import Optimizer
-from minidl.optim.settings import at_least, fraction
+from minidl.stabilize.update import at_least, fraction
 
 
 class Lion(Optimizer):

@@ -2,7 +2,8 @@
 
 from minidl.kernels import adam as kernels
 from minidl.optim.optimizer import Optimizer
-from minidl.optim.settings import adaptive, at_least
+from minidl.optim.settings import adaptive
+from minidl.stabilize.update import at_least
 
 
 class NAdam(Optimizer):

@@ -1,6 +1,7 @@
 """Update nodes: what happens to gradients and parameters after backward."""
 
 import math
+import numbers
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,6 +24,7 @@ class Update(Caller):
 
     parameters: Sequence[Tensor] = ()
     cells: np.ndarray
+    on_nonfinite = "skip"
 
     def __init__(self):
         super().__init__()
@@ -39,10 +41,19 @@ class Update(Caller):
         finally:
             state.phase = phase
 
+    def found_finite(self, parameters):
+        """Let a recording know that their gradients need no second look, unless the policy lets NaN and Inf pass."""
+        if state.recording is not None:
+            checked = state.recording.checked
+            (checked.difference_update if self.on_nonfinite == "skip" else checked.update)(parameters)
+
     def explain_nonfinite(self, call, history):
-        """Which gradients, and who made the first NaN or Inf."""
+        """Which gradients, or else weights, and who made the first NaN or Inf."""
+        gradients = [p.buffer if p.flag is not None and p.flag[0] else None for p in self.parameters]
+        found = spoiled(self.parameters, gradients)
+        what = f"the gradient of {found}" if found else spoiled(self.parameters, [p.array for p in self.parameters])
         advice = "To learn which node made it first, record the step, or run it under minidl.detect_anomaly()"
-        return f"NaN or Inf in the gradient of {spoiled(self.parameters)}. {(history and origin(history)) or advice}"
+        return f"NaN or Inf in {what}. {(history and origin(history)) or advice}"
 
 
 class Setting:
@@ -101,6 +112,11 @@ def segments(arrays, stretches):
     return [flat[i : i + SEGMENT] for flat in flats for i in range(0, flat.size, SEGMENT)]
 
 
+def owners(counts):
+    """For every segment the first of the same parameter, given how many segments each parameter has."""
+    return np.repeat(np.cumsum([0, *counts[:-1]]), counts).tolist()
+
+
 def gradient_segments(parameters):
     """Segments of the gradients alone."""
     buffers = [parameter.buffer for parameter in parameters]
@@ -112,13 +128,24 @@ def sizes(pieces):
     return [len(pieces), *(piece.size for piece in pieces)]
 
 
-def with_gradient(parameters):
-    """The parameters that have a gradient now, by dtype."""
+def by_dtype(parameters):
+    """The parameters as one list for each dtype."""
     groups: dict[np.dtype, list[Tensor]] = {}
     for parameter in parameters:
-        if parameter.has_grad():
-            groups.setdefault(parameter.dtype, []).append(parameter)
+        groups.setdefault(parameter.dtype, []).append(parameter)
     return groups
+
+
+def with_gradient(parameters):
+    """The parameters that have a gradient now, by dtype."""
+    return by_dtype(parameter for parameter in parameters if parameter.has_grad())
+
+
+def only_dtype(function, groups):
+    """The one dtype and its members, float32 and none if there are no groups; TypeError if there are several."""
+    if len(groups) > 1:
+        raise TypeError(f"{function}: got parameters of dtypes {', '.join(map(str, groups))}, expected one dtype")
+    return next(iter(groups.items()), (np.dtype(np.float32), []))
 
 
 def parameter_list(function, parameters):
@@ -129,13 +156,11 @@ def parameter_list(function, parameters):
     return parameters
 
 
-def spoiled(parameters):
-    """Which gradients hold a NaN or an Inf, in words."""
+def spoiled(parameters, arrays):
+    """Which parameters' arrays hold a NaN or an Inf, in words."""
     found = []
-    for i, parameter in enumerate(parameters):
-        if parameter.flag is None or not parameter.flag[0]:
-            continue
-        count = np.count_nonzero(~np.isfinite(parameter.buffer))
+    for i, (parameter, array) in enumerate(zip(parameters, arrays, strict=True)):
+        count = 0 if array is None else np.count_nonzero(~np.isfinite(array))
         if count:
             found.append(f"{parameter.name or f'parameter {i}'} ({count} values, shape {parameter.shape})")
     return ", ".join(found)
@@ -153,6 +178,37 @@ def above_zero(function, argument, value):
     if not float(value) > 0:
         raise ValueError(f"{function}: {argument}: got {value}, expected a number > 0")
     return float(value)
+
+
+def at_least(function, argument, value, low=0.0):
+    """`value` as a float; ValueError unless it is a finite number >= `low`."""
+    number = float(value)
+    if not low <= number < math.inf:
+        raise ValueError(f"{function}: {argument}: got {value}, expected a finite number >= {low:g}")
+    return number
+
+
+def fraction(function, argument, value):
+    """`value` as a float; ValueError unless 0 <= value < 1."""
+    number = float(value)
+    if not 0 <= number < 1:
+        raise ValueError(f"{function}: {argument}: got {value}, expected 0 <= {argument} < 1")
+    return number
+
+
+def percentage(function, argument, value):
+    """`value` as a float; ValueError unless 0 <= value <= 100."""
+    number = float(value)
+    if not 0 <= number <= 100:
+        raise ValueError(f"{function}: {argument}: got {value}, expected 0 <= {argument} <= 100")
+    return number
+
+
+def whole(function, argument, value, low=1):
+    """`value` itself; ValueError unless it is a whole number >= `low`."""
+    if not isinstance(value, numbers.Integral) or value < low:
+        raise ValueError(f"{function}: {argument}: got {value}, expected a whole number >= {low}")
+    return value
 
 
 def policy(function, name):
