@@ -13,6 +13,9 @@ from minidl.kernels.update cimport RAISE, ZERO, each, finite, larger, square_sum
 
 from minidl.kernels.kernel import Kernel
 
+cdef enum:
+    LANES = 64
+
 
 cdef void _power_sum(real **p, const Py_ssize_t *n, const double *a, Py_ssize_t s) noexcept nogil:
     # partial[s] = sum of |g|^power, or the largest |g|; a: power
@@ -131,14 +134,27 @@ cdef void _clamp(real **p, const Py_ssize_t *n, const double *a, Py_ssize_t s) n
     # partial[s] = the largest |g|, which a NaN leaves out and which stays NaN itself; a: limit
     cdef real *g = p[2 + s]
     cdef real limit = <real>a[0]
-    cdef real low = 0, high = 0
-    cdef Py_ssize_t i
-    for i in range(n[1 + s]):
-        high = g[i] if g[i] > high else high
-        low = g[i] if g[i] < low else low
-        g[i] = limit if g[i] > limit else g[i]
-        g[i] = -limit if g[i] < -limit else g[i]
-    (<double *>p[1])[s] = high if high > -low else -low
+    cdef real[LANES] lane
+    cdef real found = 0
+    cdef Py_ssize_t i, j, size = n[1 + s]
+    for j in range(LANES):
+        lane[j] = 0
+    for i in range(size // LANES):
+        for j in range(LANES):
+            _clamp_one(g + i * LANES + j, limit, lane + j)
+    g += size - size % LANES
+    for j in range(size % LANES):
+        _clamp_one(g + j, limit, lane + j)
+    for j in range(LANES):
+        found = lane[j] if lane[j] > found else found
+    (<double *>p[1])[s] = found
+
+
+cdef inline void _clamp_one(real *g, real limit, real *largest) noexcept nogil:
+    cdef real x = g[0], size = -x if x < 0 else x
+    largest[0] = size if size > largest[0] else largest[0]
+    x = limit if x > limit else x
+    g[0] = -limit if x < -limit else x
 
 
 cdef int _clip_value(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:

@@ -18,13 +18,13 @@ cdef void _l1_segment(real **p, const Py_ssize_t *n, const double *a, Py_ssize_t
     cdef real *g = p[s]
     cdef const real *x = p[S + s]
     cdef double *partial = <double *>p[2 * S]
-    cdef real rate = <real>a[0]
+    cdef real rate = <real>a[0], none = 0
     partial[s], partial[S + s] = 0, 0
     while i < n[1 + s]:
         size = min(n[1 + s] - i, <Py_ssize_t>BLOCK)
         partial[s] += square_sum(g + i, size)
         for j in range(i, i + size):
-            g[j] += rate if x[j] > 0 else -rate if x[j] < 0 else 0
+            g[j] += (rate if x[j] > 0 else none) - (rate if x[j] < 0 else none)
         partial[S + s] += square_sum(g + i, size)
         i += size
 

@@ -14,6 +14,7 @@ from minidl.kernels.kernel import Kernel
 
 cdef enum:
     LANES = 64
+    SHORT = 1024
 
 
 cdef inline void _scale(real *x, Py_ssize_t n, double by) noexcept nogil:
@@ -66,27 +67,29 @@ cdef int _adaptive_clip(real **p, const Py_ssize_t *n, const double *a) noexcept
 
 # Centralisation --------------------------------------------------------------------------------------------------
 
-cdef double _sum(const real *x, Py_ssize_t n) noexcept nogil:
+cdef inline double _sum(const real *x, Py_ssize_t n) noexcept nogil:
     # sums side by side, as in update.pyx
-    cdef double[LANES] lane
     cdef double total = 0
-    cdef Py_ssize_t i, j
-    for j in range(LANES):
-        lane[j] = 0
-    for i in range(n // LANES):
+    cdef Py_ssize_t i = 0, j, k, size
+    cdef real[LANES] lane
+    while i < n:
+        size = min(n - i, <Py_ssize_t>SHORT)
         for j in range(LANES):
-            lane[j] += x[i * LANES + j]
-    x += n - n % LANES
-    for j in range(n % LANES):
-        lane[j] += x[j]
-    for j in range(LANES // 2):
-        lane[j] += lane[j + LANES // 2]
-    for j in range(LANES // 4):
-        lane[j] += lane[j + LANES // 4]
-    for j in range(LANES // 8):
-        lane[j] += lane[j + LANES // 8]
-    for j in range(LANES // 8):
-        total += lane[j]
+            lane[j] = 0
+        for k in range(size // LANES):
+            for j in range(LANES):
+                lane[j] += x[i + k * LANES + j]
+        for j in range(size % LANES):
+            lane[j] += x[i + size - size % LANES + j]
+        for j in range(LANES // 2):
+            lane[j] += lane[j + LANES // 2]
+        for j in range(LANES // 4):
+            lane[j] += lane[j + LANES // 4]
+        for j in range(LANES // 8):
+            lane[j] += lane[j + LANES // 8]
+        for j in range(LANES // 8):
+            total += lane[j]
+        i += size
     return total
 
 

@@ -16,8 +16,12 @@ SEGMENT = 16384
 
 cdef enum:
     LANES = 64
-    SHORT = 8  # squares that are added as floats, before their sum is added as a double
+    SHORT = 1024  # squares that are added as floats, before their sum is added as a double
     FEW = 4  # segments that one thread passes over before another has woken up
+
+ctypedef fused sum_t:
+    float
+    double
 
 cdef double LEAST = 1e-24, MOST = 1e30  # between them no sum has lost more than float's rounding
 
@@ -47,54 +51,29 @@ cdef inline void _flushed(
 
 cdef double square_sum(const real *x, Py_ssize_t n) noexcept nogil:
     # sums of few floats are exact enough, unless a square may have been too small or too large for one
-    cdef double total
+    cdef double total = 0
+    cdef Py_ssize_t i = 0
     if real is float:
-        total = _short_sums(x, n)
+        while i < n:
+            total += _square_lanes(x + i, min(n - i, <Py_ssize_t>SHORT), <float>0)
+            i += SHORT
         if LEAST < total < MOST:
             return total
-    return _long_sums(x, n)
+    return _square_lanes(x, n, <double>0)
 
 
-cdef double _short_sums(const float *x, Py_ssize_t n) noexcept nogil:
-    cdef float[LANES] lane
-    cdef double[LANES] whole
-    cdef Py_ssize_t i = 0, j, k, rows
-    for j in range(LANES):
-        whole[j] = 0
-    while i < n // LANES:
-        rows = min(n // LANES - i, <Py_ssize_t>SHORT)
-        for j in range(LANES):
-            lane[j] = 0
-        for k in range(rows):
-            for j in range(LANES):
-                lane[j] += x[(i + k) * LANES + j] * x[(i + k) * LANES + j]
-        for j in range(LANES):
-            whole[j] += <double>lane[j]
-        i += rows
-    x += n - n % LANES
-    for j in range(n % LANES):
-        whole[j] += <double>x[j] * <double>x[j]
-    return _joined(whole)
-
-
-cdef double _long_sums(const real *x, Py_ssize_t n) noexcept nogil:
-    cdef double[LANES] lane
+cdef inline sum_t _square_lanes(const real *x, Py_ssize_t n, sum_t total) noexcept nogil:
+    # sums side by side, in an order that never changes: a single sum would wait for every addition
+    cdef sum_t[LANES] lane
     cdef Py_ssize_t i, j
     for j in range(LANES):
         lane[j] = 0
     for i in range(n // LANES):
         for j in range(LANES):
-            lane[j] += <double>x[i * LANES + j] * <double>x[i * LANES + j]
+            lane[j] += <sum_t>x[i * LANES + j] * <sum_t>x[i * LANES + j]
     x += n - n % LANES
     for j in range(n % LANES):
-        lane[j] += <double>x[j] * <double>x[j]
-    return _joined(lane)
-
-
-cdef inline double _joined(double *lane) noexcept nogil:
-    # sums side by side, in an order that never changes: a single sum would wait for every addition
-    cdef double total = 0
-    cdef Py_ssize_t j
+        lane[j] += <sum_t>x[j] * <sum_t>x[j]
     for j in range(LANES // 2):
         lane[j] += lane[j + LANES // 2]
     for j in range(LANES // 4):
