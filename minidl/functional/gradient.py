@@ -3,9 +3,9 @@
 import numpy as np
 
 from minidl.engine import Node, Statistics, as_tensor, generator, memory, no_grad, state
+from minidl.engine.checks import above_zero, at_least, finite, policy, positive
 from minidl.engine.origin import origin
 from minidl.functional import _backward as B
-from minidl.functional._checks import above_zero, at_least, finite, policy, positive
 from minidl.kernels import random as K
 from minidl.kernels.elementwise import nothing
 

@@ -4,6 +4,12 @@ from libc.math cimport sqrt
 
 from minidl.kernels.kernel cimport real
 
+# What to do about NaN and Inf.
+cdef enum:
+    RAISE
+    SKIP
+    ZERO
+
 ctypedef void (*segment_t)(real **p, const Py_ssize_t *n, const double *a, Py_ssize_t s) noexcept nogil
 
 cdef void each(segment_t work, real **p, const Py_ssize_t *n, const double *a) noexcept nogil
@@ -19,3 +25,12 @@ cdef inline real root(real x) noexcept nogil:
         return sqrtf(x)
     else:
         return sqrt(x)
+
+
+cdef inline bint finite(double x) noexcept nogil:
+    return x - x == 0
+
+
+cdef inline double larger(double x, double y) noexcept nogil:
+    # a NaN stays
+    return y if y > x or y != y else x

@@ -7,8 +7,8 @@ import numpy as np
 
 from minidl import functional as F
 from minidl.engine import Statistics, state
+from minidl.engine.checks import above_zero, at_least, finite, positive
 from minidl.functional import gradient as nodes
-from minidl.functional._checks import above_zero, at_least, finite, positive
 from minidl.nn.module import Module
 from minidl.stabilize.update import Setting
 

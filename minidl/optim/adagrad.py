@@ -1,8 +1,8 @@
 """Adagrad."""
 
+from minidl.engine.checks import at_least
 from minidl.kernels import adagrad as kernels
 from minidl.optim.optimizer import Optimizer
-from minidl.optim.settings import at_least
 
 
 class Adagrad(Optimizer):

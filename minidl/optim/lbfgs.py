@@ -5,10 +5,10 @@ from math import inf, isfinite, nan
 import numpy as np
 
 from minidl.engine import NonFiniteError, Tensor, enable_grad, memory, state
+from minidl.engine.checks import at_least, whole
 from minidl.optim import curvature
 from minidl.optim.line_search import Point, strong_wolfe
 from minidl.optim.optimizer import Optimizer
-from minidl.optim.settings import at_least, whole
 
 
 class LBFGS(Optimizer):

@@ -1,8 +1,8 @@
 """Lion."""
 
+from minidl.engine.checks import at_least, fraction
 from minidl.kernels import sgd as kernels
 from minidl.optim.optimizer import Optimizer
-from minidl.optim.settings import at_least, fraction
 
 
 class Lion(Optimizer):

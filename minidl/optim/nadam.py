@@ -1,8 +1,9 @@
 """NAdam."""
 
+from minidl.engine.checks import at_least
 from minidl.kernels import adam as kernels
 from minidl.optim.optimizer import Optimizer
-from minidl.optim.settings import adaptive, at_least
+from minidl.optim.settings import adaptive
 
 
 class NAdam(Optimizer):

@@ -4,6 +4,7 @@ import numpy as np
 
 from minidl.engine import Tensor, enable_grad, memory, outside_recordings, state, version
 from minidl.engine.autograd import zero_gradients
+from minidl.engine.checks import policy
 from minidl.kernels import update as kernels
 from minidl.kernels.elementwise import fill
 from minidl.kernels.kernel import Kernel
@@ -11,8 +12,8 @@ from minidl.optim.settings import ParameterGroup
 from minidl.stabilize.update import (
     Update,
     gradient_segments,
+    owners,
     parameter_list,
-    policy,
     runs,
     segments,
     sizes,
@@ -226,7 +227,7 @@ class Optimizer(Update):
         inputs = [*segments(gradients, stretches), *ticking, self.go]
         extents, sums = sizes(pieces), []
         if self.per_parameter:
-            extents += np.repeat(np.cumsum([0, *counts[:-1]]), counts).tolist()  # where a segment's parameter begins
+            extents += owners(counts)
             sums = [memory.empty((2, len(pieces)), np.float64)]
         self.call(self.kernel, outputs, inputs, extents, group.cells, scratch=sums)
 

@@ -1,11 +1,9 @@
 """Settings of optimizers: where they live, and whether they are in range."""
 
-import numbers
-
 import numpy as np
 
 from minidl.engine import outside_recordings
-from minidl.functional._checks import at_least
+from minidl.engine.checks import at_least, fraction
 
 
 class ParameterGroup(dict):
@@ -36,14 +34,6 @@ class ParameterGroup(dict):
         return self
 
 
-def fraction(optimizer, setting, value):
-    """`value` as a float; ValueError unless 0 <= value < 1."""
-    number = float(value)
-    if not 0 <= number < 1:
-        raise ValueError(f"{optimizer}: {setting}: got {value}, expected 0 <= {setting} < 1")
-    return number
-
-
 def adaptive(optimizer, group):
     """lr, both betas, eps and weight_decay of Adam and its kin; ValueError if one is out of range."""
     beta1, beta2 = group["betas"]
@@ -54,10 +44,3 @@ def adaptive(optimizer, group):
         at_least(optimizer, "eps", group["eps"]),
         at_least(optimizer, "weight_decay", group["weight_decay"]),
     )
-
-
-def whole(optimizer, setting, value, low=1):
-    """`value` itself; ValueError unless it is a whole number >= `low`."""
-    if not isinstance(value, numbers.Integral) or value < low:
-        raise ValueError(f"{optimizer}: {setting}: got {value}, expected a whole number >= {low}")
-    return value

@@ -1,8 +1,8 @@
 """Stochastic gradient descent."""
 
+from minidl.engine.checks import at_least
 from minidl.kernels import sgd as kernels
 from minidl.optim.optimizer import Optimizer
-from minidl.optim.settings import at_least
 
 
 class SGD(Optimizer):

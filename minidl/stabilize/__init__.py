@@ -1,7 +1,29 @@
 """Nodes that shape or watch gradients."""
 
-from minidl.stabilize.clip import ClipGradNorm, ClipGradValue, clip_grad_norm_, clip_grad_value_
+from minidl.stabilize.adaptive import AutoClip, ZClip
+from minidl.stabilize.clip import ClipGradNorm, ClipGradValue, ClipParameterNorm, clip_grad_norm_, clip_grad_value_
+from minidl.stabilize.decay import L1Decay, L2Decay, WeightDecay
 from minidl.stabilize.noise import GradientNoise
 from minidl.stabilize.probe import Probe
+from minidl.stabilize.total_norm import clip_grads_with_norm_, get_total_norm
+from minidl.stabilize.units import AdaptiveClip, CentralizeGradient, MaxNorm
 
-__all__ = ["ClipGradNorm", "ClipGradValue", "GradientNoise", "Probe", "clip_grad_norm_", "clip_grad_value_"]
+__all__ = [
+    "AdaptiveClip",
+    "AutoClip",
+    "CentralizeGradient",
+    "ClipGradNorm",
+    "ClipGradValue",
+    "ClipParameterNorm",
+    "GradientNoise",
+    "L1Decay",
+    "L2Decay",
+    "MaxNorm",
+    "Probe",
+    "WeightDecay",
+    "ZClip",
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "clip_grads_with_norm_",
+    "get_total_norm",
+]

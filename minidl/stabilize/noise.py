@@ -3,7 +3,7 @@
 import numpy as np
 
 from minidl.engine import Statistics, generator, memory, state
-from minidl.functional._checks import at_least
+from minidl.engine.checks import at_least
 from minidl.kernels.random import gradient_noise
 from minidl.kernels.update import advance
 from minidl.stabilize.update import Setting, Update, parameter_list, segments, sizes, with_gradient

@@ -6,7 +6,6 @@ import numpy as np
 
 from minidl.engine import Caller, Tensor, memory, outside_recordings, state
 from minidl.engine.origin import origin
-from minidl.functional._checks import above_zero, policy, positive  # noqa: F401, for all update nodes
 from minidl.kernels.update import SEGMENT
 
 
@@ -23,6 +22,7 @@ class Update(Caller):
 
     parameters: Sequence[Tensor] = ()
     cells: np.ndarray
+    on_nonfinite = "skip"
 
     def __init__(self):
         super().__init__()
@@ -39,12 +39,20 @@ class Update(Caller):
         finally:
             state.phase = phase
 
+    def found_finite(self, parameters):
+        """Let a recording know that their gradients need no second look, unless the policy lets NaN and Inf pass."""
+        if state.recording is not None:
+            checked = state.recording.checked
+            (checked.difference_update if self.on_nonfinite == "skip" else checked.update)(parameters)
+
     def explain_nonfinite(self, call, recording):
-        """Which gradients, and who made the first NaN or Inf."""
-        gradients = [parameter.buffer for parameter in self.parameters if parameter.buffer is not None]
+        """Which gradients, or else weights, and who made the first NaN or Inf."""
+        gradients = [p.buffer if p.flag is not None and p.flag[0] else None for p in self.parameters]
+        found = spoiled(self.parameters, gradients)
+        what = f"the gradient of {found}" if found else spoiled(self.parameters, [p.array for p in self.parameters])
         finding = None if recording is None and not state.detect_anomaly else origin(gradients, recording, call)
         advice = "To learn which node made it first, record the step, or run it under minidl.detect_anomaly()"
-        return f"NaN or Inf in the gradient of {spoiled(self.parameters)}. {finding or advice}", finding
+        return f"NaN or Inf in {what}. {finding or advice}", finding
 
 
 class Setting:
@@ -103,6 +111,11 @@ def segments(arrays, stretches):
     return [flat[i : i + SEGMENT] for flat in flats for i in range(0, flat.size, SEGMENT)]
 
 
+def owners(counts):
+    """For every segment the first of the same parameter, given how many segments each parameter has."""
+    return np.repeat(np.cumsum([0, *counts[:-1]]), counts).tolist()
+
+
 def gradient_segments(parameters):
     """Segments of the gradients alone."""
     buffers = [parameter.buffer for parameter in parameters]
@@ -114,13 +127,24 @@ def sizes(pieces):
     return [len(pieces), *(piece.size for piece in pieces)]
 
 
-def with_gradient(parameters):
-    """The parameters that have a gradient now, by dtype."""
+def by_dtype(parameters):
+    """The parameters as one list for each dtype."""
     groups: dict[np.dtype, list[Tensor]] = {}
     for parameter in parameters:
-        if parameter.has_grad():
-            groups.setdefault(parameter.dtype, []).append(parameter)
+        groups.setdefault(parameter.dtype, []).append(parameter)
     return groups
+
+
+def with_gradient(parameters):
+    """The parameters that have a gradient now, by dtype."""
+    return by_dtype(parameter for parameter in parameters if parameter.has_grad())
+
+
+def only_dtype(function, groups):
+    """The one dtype and its members, float32 and none if there are no groups; TypeError if there are several."""
+    if len(groups) > 1:
+        raise TypeError(f"{function}: got parameters of dtypes {', '.join(map(str, groups))}, expected one dtype")
+    return next(iter(groups.items()), (np.dtype(np.float32), []))
 
 
 def parameter_list(function, parameters):
@@ -131,13 +155,11 @@ def parameter_list(function, parameters):
     return parameters
 
 
-def spoiled(parameters):
-    """Which gradients hold a NaN or an Inf, in words."""
+def spoiled(parameters, arrays):
+    """Which parameters' arrays hold a NaN or an Inf, in words."""
     found = []
-    for i, parameter in enumerate(parameters):
-        if parameter.flag is None or not parameter.flag[0]:
-            continue
-        count = np.count_nonzero(~np.isfinite(parameter.buffer))
+    for i, (parameter, array) in enumerate(zip(parameters, arrays, strict=True)):
+        count = 0 if array is None else np.count_nonzero(~np.isfinite(array))
         if count:
             found.append(f"{parameter.name or f'parameter {i}'} ({count} values, shape {parameter.shape})")
     return ", ".join(found)

@@ -1,6 +1,7 @@
 """Whether settings are in range."""
 
 import math
+import numbers
 
 from minidl.kernels.update import POLICIES
 
@@ -38,3 +39,26 @@ def policy(function, name):
     if name not in POLICIES:
         raise ValueError(f"{function}: on_nonfinite: got {name!r}, expected 'raise', 'skip' or 'zero'")
     return POLICIES[name]
+
+
+def fraction(function, argument, value):
+    """`value` as a float; ValueError unless 0 <= value < 1."""
+    number = float(value)
+    if not 0 <= number < 1:
+        raise ValueError(f"{function}: {argument}: got {value}, expected 0 <= {argument} < 1")
+    return number
+
+
+def percentage(function, argument, value):
+    """`value` as a float; ValueError unless 0 <= value <= 100."""
+    number = float(value)
+    if not 0 <= number <= 100:
+        raise ValueError(f"{function}: {argument}: got {value}, expected 0 <= {argument} <= 100")
+    return number
+
+
+def whole(function, argument, value, low=1):
+    """`value` itself; ValueError unless it is a whole number >= `low`."""
+    if not isinstance(value, numbers.Integral) or value < low:
+        raise ValueError(f"{function}: {argument}: got {value}, expected a whole number >= {low}")
+    return value
