@@ -1,6 +1,7 @@
 """Update nodes: what happens to gradients and parameters after backward."""
 
 import math
+import numbers
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,10 +20,14 @@ class Update(Caller):
         Those whose gradients it reads or changes.
     cells : ndarray of float64
         Its settings (see `Setting`), in the order in which the kernel reads them.
+    acts : {"before", "around", "after"}
+        When a loop that is given the node lets it act: on the gradients before the optimizer's step, on the weights
+        after it, or around it, as a gate whose block the step is.
     """
 
     parameters: Sequence[Tensor] = ()
     cells: np.ndarray
+    acts = "before"
 
     def __init__(self):
         super().__init__()
@@ -30,6 +35,10 @@ class Update(Caller):
 
     def label(self):
         """The node itself: its parameters live as long as the step."""
+        return self
+
+    def around(self, loss):
+        """The block for an optimizer's step, given the loss; for nodes that act around it."""
         return self
 
     def call(self, *args, **kwargs):
@@ -153,6 +162,35 @@ def above_zero(function, argument, value):
     if not float(value) > 0:
         raise ValueError(f"{function}: {argument}: got {value}, expected a number > 0")
     return float(value)
+
+
+def above_one(function, argument, value):
+    """`value` as a float; ValueError unless it is > 1 and finite."""
+    if not 1 < float(value) < math.inf:
+        raise ValueError(f"{function}: {argument}: got {value}, expected a finite number > 1")
+    return float(value)
+
+
+def between(function, argument, value):
+    """`value` as a float; ValueError unless 0 < value < 1."""
+    if not 0 < float(value) < 1:
+        raise ValueError(f"{function}: {argument}: got {value}, expected 0 < {argument} < 1")
+    return float(value)
+
+
+def fraction(function, argument, value):
+    """`value` as a float; ValueError unless 0 <= value < 1."""
+    number = float(value)
+    if not 0 <= number < 1:
+        raise ValueError(f"{function}: {argument}: got {value}, expected 0 <= {argument} < 1")
+    return number
+
+
+def whole(function, argument, value, low=1):
+    """`value` itself; ValueError unless it is a whole number >= `low`."""
+    if not isinstance(value, numbers.Integral) or value < low:
+        raise ValueError(f"{function}: {argument}: got {value}, expected a whole number >= {low}")
+    return value
 
 
 def policy(function, name):
