@@ -4,7 +4,7 @@ import contextlib
 
 import numpy as np
 
-from minidl.engine import Tensor, memory, outside_recordings, state
+from minidl.engine import memory, outside_recordings, state
 from minidl.kernels import guard as kernels
 from minidl.kernels.elementwise import copy
 from minidl.stabilize.update import Setting, Update, fraction, parameter_list, runs, segments, sizes

@@ -72,6 +72,7 @@ class GradScaler(Update):
     """
 
     name = "grad_scaler"
+    acts = None
     growth_factor = Setting(0, above_one)
     backoff_factor = Setting(1, between)
     growth_interval = Setting(2, whole)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from minidl.engine import memory, state, version
+from minidl.engine import Tensor, memory, state, version
 from minidl.stabilize.update import runs, segments, with_gradient
 
 
@@ -30,6 +30,8 @@ class Snapshots:
     def __init__(self, optimizer, slots):
         self.optimizer, self.slots = optimizer, slots
         self.arrays: list[np.ndarray] = []
+        self.weights: list[Tensor] = []
+        self.arrange([])
 
     def follow(self):
         """Find out what there is to copy; True if that has changed, and all copies are lost."""
@@ -45,11 +47,7 @@ class Snapshots:
         changed = [id(array) for array in arrays] != [id(array) for array in self.arrays]
         if changed:
             self.weights, self.arrays = list(kept), arrays
-            front, rest = pieces_of(weights), pieces_of(arrays[len(weights) :])
-            self.front, self.live = len(front), front + rest
-            self.sizes = [len(self.live), *(piece.nbytes for piece in self.live)]
-            self.room = sum(memory.round_up(piece.nbytes) for piece in self.live)
-            self.store = memory.zeros(self.slots * self.room, np.uint8)
+            self.arrange(arrays)
             self.revision += 1
             version.count += 1
         if state.recording is not None:
@@ -58,6 +56,15 @@ class Snapshots:
             for entry in kept.values():
                 state.recording.rely_on(entry, "clock")
         return changed
+
+    def arrange(self, arrays):
+        """Make room for copies of `arrays`, which begin with the weights."""
+        count = len(self.weights)
+        front, rest = pieces_of(arrays[:count]), pieces_of(arrays[count:])
+        self.front, self.live = len(front), front + rest
+        self.sizes = [len(self.live), *(piece.nbytes for piece in self.live)]
+        room = sum(memory.round_up(piece.nbytes) for piece in self.live)
+        self.store = memory.zeros(self.slots * room, np.uint8)
 
     def pairs(self):
         """Segments of the weights, and of their first copy, by dtype."""

@@ -37,7 +37,8 @@ class Spike(NamedTuple):
     deviation: float
 
     def __str__(self):
-        return f"step {self.step}: {self.value:.4g} after a mean of {self.mean:.4g} and a deviation of {self.deviation:.3g}"
+        before = f"a mean of {self.mean:.4g} and a deviation of {self.deviation:.3g}"
+        return f"step {self.step}: {self.value:.4g} after {before}"
 
 
 class SpikeStatistics(Statistics):
@@ -106,8 +107,9 @@ class SpikeGuard(Gate, Update):
     Notes
     -----
     `backward` refuses a loss that is NaN or Inf before the guard sees it: ``loss.backward(on_nonfinite="ignore")``
-    leaves it to the guard. Statistics of normalisation layers are not put back: they belong to the model. Watching the
-    update costs two passes over weights and state. What the block holds (clips, averages of weights) is left out, too.
+    leaves it to the guard. Watching the update costs two passes over weights and state, and the optimizer looks at the
+    gradients first, in its own way (`on_nonfinite`). What else the block holds is left out, too: clips, averages of
+    weights. Running statistics of layers are not put back: they belong to the model.
 
     Examples
     --------
@@ -118,7 +120,7 @@ class SpikeGuard(Gate, Update):
 
     References
     ----------
-    Chowdhery et al., "PaLM: scaling language modeling with pathways", 2022, section 5.1, for going back and leaving out.
+    Chowdhery et al., "PaLM: scaling language modeling with pathways", 2022, section 5.1: to go back and leave out.
     """
 
     name = "spike_guard"
@@ -158,11 +160,13 @@ class SpikeGuard(Gate, Update):
         self.cells[3] = default if factor is None else between(self.name, "factor", factor)
         self.cells[5] = kernels.ACTIONS[on_spike]
         self.ring = np.zeros(3)
-        self.spacing = np.array([whole(self.name, "snapshots", snapshots), whole(self.name, "every", every)])
+        spacing = whole(self.name, "snapshots", snapshots), whole(self.name, "every", every)
+        self.spacing = np.array(spacing, np.float64)
         self.aside = Snapshots(optimizer, 1) if watch == "update" else None
         self.past = Snapshots(optimizer, int(snapshots)) if on_spike == "rollback" else None
         self.statistics = SpikeStatistics(DONE[on_spike], "loss" if watch == "loss" else f"norm of the {watch}")
 
+    answers_nonfinite = property(lambda self: self.watch != "update", doc="Whether it sees a NaN before the optimizer.")
     parameters = property(lambda self: self.optimizer.parameters, doc="Those of the optimizer.")
     factor = property(lambda self: float(self.cells[3]), doc="Of the learning rates; 1 leaves them as they are.")
     mean = property(lambda self: float(self.state[0]), doc="Running mean of the values that were no spikes.")
@@ -171,9 +175,8 @@ class SpikeGuard(Gate, Update):
     def __call__(self, value=None):
         """The guard itself, about to look at `value`, a tensor with one element; for watch="loss" only."""
         if (value is not None) != (self.watch == "loss"):
-            wanted = "guard(loss)" if self.watch == "loss" else "guard()"
-            raise ValueError(f"{self.name}: watch={self.watch!r}: got {'a' if value is not None else 'no'} value, "
-                             f"expected `with {wanted}:`")
+            got, wanted = ("no", "guard(loss)") if value is None else ("a", "guard()")
+            raise ValueError(f"{self.name}: watch={self.watch!r}: got {got} value, expected `with {wanted}:`")
         if value is not None:
             value = as_tensor(value)
             if value.array.size != 1 or value.dtype.kind != "f":

@@ -20,14 +20,17 @@ class Update(Caller):
         Those whose gradients it reads or changes.
     cells : ndarray of float64
         Its settings (see `Setting`), in the order in which the kernel reads them.
-    acts : {"before", "around", "after"}
+    acts : {"before", "around", "after"} or None
         When a loop that is given the node lets it act: on the gradients before the optimizer's step, on the weights
-        after it, or around it, as a gate whose block the step is.
+        after it, or around it, as a gate whose block the step is. None if only a loop written for it can use it.
+    answers_nonfinite : bool
+        Whether it does something about a loss that is NaN or Inf, so that `backward` may let that pass.
     """
 
     parameters: Sequence[Tensor] = ()
     cells: np.ndarray
-    acts = "before"
+    acts: str | None = "before"
+    answers_nonfinite = False
 
     def __init__(self):
         super().__init__()
