@@ -235,7 +235,7 @@ cdef int _report(double **p, const Py_ssize_t *n, const double *a) noexcept nogi
 # Snapshots -------------------------------------------------------------------------------------------------------
 
 cdef void _move(uint8_t **p, const Py_ssize_t *n, uint8_t *store, Py_ssize_t slot, bint back) noexcept nogil:
-    # between S arrays and a slot of the store, which has room for each from the start of a cache line on; n: S, bytes[S]
+    # between S arrays and a slot of the store, where each begins a cache line; n: S, bytes[S]
     cdef Py_ssize_t s, size = 0
     for s in range(n[0]):
         size += (n[1 + s] + LINE - 1) // LINE * LINE

@@ -97,8 +97,8 @@ class WeightAverage(Update):
             now, then = self.tensors[name].array, self.averages[name]
             if now.dtype != then.dtype or now.shape != then.shape:
                 raise TypeError(
-                    f"{self.name}: {name} is now {now.dtype} of shape {now.shape}, but its average {then.dtype} of shape "
-                    f"{then.shape}; make an average after the model is converted"
+                    f"{self.name}: {name} is now {now.dtype} of shape {now.shape}, but its average {then.dtype} of "
+                    f"shape {then.shape}; make an average after the model is converted"
                 )
         return [self.tensors[name].array for name in names], [self.averages[name] for name in names]
 

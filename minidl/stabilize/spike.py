@@ -194,7 +194,7 @@ class SpikeGuard(Gate, Update):
             raise ValueError(f"{self.name}: watch='loss': got no value, expected `with guard(loss):`")
         if self.past is not None and self.past.follow():
             self.ring[:] = 0
-        if self.watch == "update":
+        if self.aside is not None:
             self.aside.follow()
             self.copies(kernels.put_aside, self.aside, [])
         elif self.watch == "gradient":
@@ -209,7 +209,7 @@ class SpikeGuard(Gate, Update):
         super().__exit__(*error)
         if error[0] is not None:
             return
-        if self.watch == "update":
+        if self.aside is not None:
             self.judge_norm(kernels.distances, self.aside.pairs())
             self.copies(kernels.put_back, self.aside, [self.state])
         if self.past is not None:
