@@ -47,7 +47,7 @@ class Gates:
                     optimizer.step()
 
         self.node, self.step = node, record(scaled if node.acts is None else step)
-        for _ in range(200):
+        for _ in range(20):
             self.step(*batch)
 
     def track_percent(self, name):
