@@ -238,7 +238,7 @@ def test_replay_equals_eager_with_any_threads(watch, on_spike):
 
 
 @pytest.mark.parametrize("watch", ["loss", "gradient", "update"])
-@pytest.mark.parametrize("on_spike", ["skip", "rollback"])
+@pytest.mark.parametrize("on_spike", ["skip", "lower", "rollback"])
 def test_verify_and_listing(watch, on_spike):
     job = Job(dl.record, optimizer=optim.Adam, watch=watch, on_spike=on_spike, every=2)
     for value in (1.0, 1.1, 1.0, 1.1, 1.0 if watch == "update" else np.nan, 1.0):
@@ -247,7 +247,8 @@ def test_verify_and_listing(watch, on_spike):
         before = job.state()
         job.recorded.verify(*arguments)
         assert "spike_guard" in str(job.recorded)
-        assert job.state() == before
+        group = job.optimizer.param_groups[0]
+        assert job.state() == before and group["lr"] == group.cells[0]
 
 
 def test_inside_accumulation_it_looks_when_the_weights_move():

@@ -12,9 +12,8 @@ unscale: Kernel  # open, spoiled, gradients, scale
 rescale: Kernel  # scale and tracker, open cells, statistics [growth, backoff, interval]; n: cells
 squares: Kernel  # sums, x
 distances: Kernel  # sums, x, y
-judge: (
-    Kernel  # open, state, log, statistics, groups' settings, value [settings]; n: size (-1: the value itself), groups
-)
+# open, state, log, statistics, groups' settings, value [settings]; n: size (-1: the value itself), groups
+judge: Kernel
 report: Kernel  # state [settings]
 put_aside: Kernel  # arrays, store; n in bytes
 put_back: Kernel  # arrays, store, state; n in bytes
