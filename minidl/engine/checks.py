@@ -41,6 +41,20 @@ def policy(function, name):
     return POLICIES[name]
 
 
+def above_one(function, argument, value):
+    """`value` as a float; ValueError unless it is > 1 and finite."""
+    if not 1 < float(value) < math.inf:
+        raise ValueError(f"{function}: {argument}: got {value}, expected a finite number > 1")
+    return float(value)
+
+
+def between(function, argument, value):
+    """`value` as a float; ValueError unless 0 < value < 1."""
+    if not 0 < float(value) < 1:
+        raise ValueError(f"{function}: {argument}: got {value}, expected 0 < {argument} < 1")
+    return float(value)
+
+
 def fraction(function, argument, value):
     """`value` as a float; ValueError unless 0 <= value < 1."""
     number = float(value)

@@ -30,9 +30,13 @@ class Gate(Caller):
         outer, state.gate = state.gate, None
         if outer is not None:
             self.call(product, [self.both], [self.open, outer])
-        self.outer.append(outer)
+        # what is found finite in the block may not have been looked at when it is closed
+        checked = None if state.recording is None else set(state.recording.checked)
+        self.outer.append((outer, checked))
         state.gate = self.open if outer is None else self.both
         return self
 
     def __exit__(self, *error):
-        state.gate = self.outer.pop()
+        state.gate, checked = self.outer.pop()
+        if checked is not None and state.recording is not None:
+            state.recording.checked &= checked

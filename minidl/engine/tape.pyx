@@ -6,7 +6,7 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 cimport numpy as cnp
 
-from minidl.kernels.kernel cimport kernel_t
+from minidl.kernels.kernel cimport SPIKE, kernel_t
 
 import numpy as np
 
@@ -185,6 +185,8 @@ cdef class Tape:
                 times[i] = after - before
                 before = after
                 i += 1
+                if status == SPIKE:  # no failure: Python has something to note, but not of a step that is put back
+                    status = 0
         return status
 
     cdef readonly Py_ssize_t stopped

@@ -30,6 +30,7 @@ cpdef enum Status:
     BAD_INDEX = 1
     NONFINITE = 2
     STALE = 3
+    SPIKE = 4
 
 # Below this many elements, or multiplications per thread, a parallel region costs more than it saves.
 cpdef enum:

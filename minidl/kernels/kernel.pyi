@@ -8,6 +8,7 @@ class Status(enum.IntEnum):
     BAD_INDEX = 1
     NONFINITE = 2
     STALE = 3
+    SPIKE = 4
 
 class Kernel:
     name: str

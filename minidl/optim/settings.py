@@ -29,6 +29,10 @@ class ParameterGroup(dict):
             self.optimizer.revise()
         super().update(settings)
 
+    def read_lr(self):
+        """Take over the learning rate from the cells, where a kernel has changed it."""
+        super().update(lr=float(self.cells[0]))
+
     def __ior__(self, settings):  # type: ignore[misc]
         self.update(settings)
         return self

@@ -1,10 +1,14 @@
-"""Nodes that shape or watch gradients."""
+"""Nodes that shape or watch gradients and weights."""
 
+from minidl.stabilize.accumulate import GradientAccumulation
 from minidl.stabilize.adaptive import AutoClip, ZClip
+from minidl.stabilize.average import WeightAverage
 from minidl.stabilize.clip import ClipGradNorm, ClipGradValue, ClipParameterNorm, clip_grad_norm_, clip_grad_value_
 from minidl.stabilize.decay import L1Decay, L2Decay, WeightDecay
 from minidl.stabilize.noise import GradientNoise
 from minidl.stabilize.probe import Probe
+from minidl.stabilize.scaler import GradScaler
+from minidl.stabilize.spike import Spike, SpikeError, SpikeGuard
 from minidl.stabilize.total_norm import clip_grads_with_norm_, get_total_norm
 from minidl.stabilize.units import AdaptiveClip, CentralizeGradient, MaxNorm
 
@@ -15,11 +19,17 @@ __all__ = [
     "ClipGradNorm",
     "ClipGradValue",
     "ClipParameterNorm",
+    "GradScaler",
+    "GradientAccumulation",
     "GradientNoise",
     "L1Decay",
     "L2Decay",
     "MaxNorm",
     "Probe",
+    "Spike",
+    "SpikeError",
+    "SpikeGuard",
+    "WeightAverage",
     "WeightDecay",
     "ZClip",
     "clip_grad_norm_",

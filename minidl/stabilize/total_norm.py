@@ -66,8 +66,8 @@ class ClipWithNorm(Update):
             scratch = [self.statistics.cells]
             self.call(kernels.clip_with_norm, outputs, [norm], sizes(pieces), self.cells, dtype, scratch)
 
-    def explain_nonfinite(self, call, history):
-        return "total_norm: got NaN or Inf, expected a finite number"
+    def explain_nonfinite(self, call, recording):
+        return "total_norm: got NaN or Inf, expected a finite number", None
 
 
 def get_total_norm(tensors, norm_type=2.0, error_if_nonfinite=False):

@@ -18,11 +18,18 @@ class Update(Caller):
         Those whose gradients it reads or changes.
     cells : ndarray of float64
         Its settings (see `Setting`), in the order in which the kernel reads them.
+    acts : {"before", "around", "after"} or None
+        When a loop that is given the node lets it act: on the gradients before the optimizer's step, on the weights
+        after it, or around it, as a gate whose block the step is. None if only a loop written for it can use it.
+    answers_nonfinite : bool
+        Whether it does something about a loss that is NaN or Inf, so that `backward` may let that pass.
     """
 
     parameters: Sequence[Tensor] = ()
     cells: np.ndarray
     on_nonfinite = "skip"
+    acts: str | None = "before"
+    answers_nonfinite = False
 
     def __init__(self):
         super().__init__()
@@ -30,6 +37,10 @@ class Update(Caller):
 
     def label(self):
         """The node itself: its parameters live as long as the step."""
+        return self
+
+    def around(self, loss):
+        """The block for an optimizer's step, given the loss; for nodes that act around it."""
         return self
 
     def call(self, *args, **kwargs):

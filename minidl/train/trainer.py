@@ -9,6 +9,7 @@ from minidl import functional as F
 from minidl.data import DataLoader, Dataset, TensorDataset
 from minidl.engine import Tensor, no_grad, record
 from minidl.stabilize import clip_grad_norm_
+from minidl.stabilize.update import Update
 from minidl.train.callbacks import ProgressBar
 from minidl.train.history import History
 from minidl.train.interrupt import Interrupt
@@ -31,6 +32,10 @@ class Trainer:
         ``metric(output, target)`` gets arrays and gives the mean over the batch; by default the accuracy.
     clip_norm : float, optional
         Largest allowed norm of all gradients together.
+    updates : sequence of update nodes
+        From `minidl.stabilize`, in the order in which they act: those on gradients before the optimizer's step (and
+        before the clip by `clip_norm`), those on weights after it. A gate, such as `GradientAccumulation` or
+        `SpikeGuard`, decides about all that comes after it.
 
     The steps are recorded with these settings: for others make another Trainer, of the same model if need be.
 
@@ -41,11 +46,17 @@ class Trainer:
     >>> trainer.evaluate(test)["accuracy"]
     """
 
-    def __init__(self, model, optimizer, loss=None, *, metrics=None, clip_norm=None):
+    def __init__(self, model, optimizer, loss=None, *, metrics=None, clip_norm=None, updates=()):
         self.model, self.optimizer = model, optimizer
         self.loss = F.cross_entropy if loss is None else loss
         self.metrics = {"accuracy": accuracy} if metrics is None else dict(metrics)
-        self.clip_norm = clip_norm
+        self.clip_norm, self.updates = clip_norm, list(updates)
+        for update in self.updates:
+            if not isinstance(update, Update) or update.acts is None:
+                raise TypeError(
+                    f"{type(self).__name__}: updates: got {type(update).__name__}, expected nodes that act before, "
+                    "around or after the optimizer's step"
+                )
         self.stop_training = False  # callbacks set it to end after this epoch
         self._training_step, self._evaluation_step = record(self._train), record(self._evaluate)
         self._prediction_step = record(self._predict)
@@ -55,10 +66,19 @@ class Trainer:
     def _train(self, *batch):
         output, loss = self._forward(batch)
         self.optimizer.zero_grad()
-        loss.backward()
-        if self.clip_norm is not None:
-            clip_grad_norm_(self.model.parameters(), self.clip_norm)
-        self.optimizer.step()
+        loss.backward(on_nonfinite="ignore" if any(node.answers_nonfinite for node in self.updates) else "raise")
+        with contextlib.ExitStack() as blocks:
+            for update in self.updates:
+                if update.acts == "around":
+                    blocks.enter_context(update.around(loss))
+                elif update.acts == "before":
+                    update()
+            if self.clip_norm is not None:
+                clip_grad_norm_(self.model.parameters(), self.clip_norm)
+            self.optimizer.step()
+            for update in self.updates:
+                if update.acts == "after":
+                    update()
         return output, loss
 
     @no_grad()
