@@ -32,9 +32,8 @@ def main(argv=None):
         try:
             for row in ROWS[name]():
                 seconds, began = time.perf_counter() - began, time.perf_counter()
-                verdict = "yes" if row.ok else "NO"
-                line = f"{name:4s} {row.setting:62s} {row.expected:>28s}   {row.measured:38s} {verdict:>3s} {seconds:8.1f}"
-                print(line, flush=True)
+                figures = f"{row.setting:62s} {row.expected:>28s}   {row.measured:38s}"
+                print(f"{name:4s} {figures} {'yes' if row.ok else 'NO':>3s} {seconds:8.1f}", flush=True)
                 failed += not row.ok
         except FileNotFoundError as error:
             print(f"{name:4s} skipped: {error}")

@@ -40,13 +40,13 @@ def endless(batches):
         yield from batches
 
 
-def train(model, optimizer, batches, steps, clip=None):
+def train(model, optimizer, batches, steps, clip=None, loss_of=F.cross_entropy):
     """Losses of some steps; inf for all that would follow a NaN or an Inf. `clip` is called behind backward."""
 
     @dl.record
-    def step(x, y):
+    def step(x, *targets):
         optimizer.zero_grad()
-        loss = F.cross_entropy(model(x), y)
+        loss = loss_of(model(x), *targets)
         loss.backward()
         if clip is not None:
             clip()

@@ -13,7 +13,7 @@ The gradient of a sum z + 0, with 0 a leaf, is the gradient of the pre-activatio
 import math
 
 import numpy as np
-from rows import Row, rms, real, train
+from rows import Row, real, rms, train
 
 import minidl as dl
 from minidl import functional as F
@@ -118,7 +118,7 @@ def lsuv():
         x = module(x)
         if isinstance(module, nn.Linear):
             sizes.append(x.numpy().std())
-    ok = 0.9 <= min(sizes) and max(sizes) <= 1.1
+    ok = min(sizes) >= 0.9 and max(sizes) <= 1.1
     yield Row("LSUV, 20 layers: std of outputs", "0.9 to 1.1", f"{min(sizes):.2f} to {max(sizes):.2f}", ok)
     batches = DataLoader(digits(), 32, shuffle=True, seed=0)
     loss = train(model, optim.SGD(model.parameters(), lr=0.01, momentum=0.9), batches, 200)[-10:].mean()
