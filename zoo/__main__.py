@@ -1,0 +1,49 @@
+"""Train the sick and their twins.
+
+    python -m zoo [--framework minidl] [--seeds 3] [--half choose] [names or diseases ...]
+"""
+
+import argparse
+import importlib
+import time
+
+import numpy as np
+
+from zoo import DISEASES, PATIENTS
+from zoo.datasets import available
+
+
+def outcome(histories):
+    """Means over seeds, as text: training loss at the end, test loss, score, how many diverged."""
+    diverged = sum(h.diverged is not None for h in histories)
+    end = np.mean([np.mean(h.losses[-50:] or [np.nan]) for h in histories])
+    score = 100 * np.mean([h.score for h in histories])
+    return f"{end:9.3g} {score:5.1f} %" + (f" {diverged} of {len(histories)} diverged" if diverged else ""), score
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="patients or diseases (default: all)")
+    parser.add_argument("--framework", choices=("minidl", "torch"), default="minidl")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--half", choices=("choose", "report"), help="only this half of the zoo (default: both)")
+    args = parser.parse_args(argv)
+    unknown = set(args.names) - set(DISEASES) - {p.name for p in PATIENTS}
+    if unknown:
+        parser.error(f"no such patient or disease: {', '.join(sorted(unknown))}")
+    train = importlib.import_module(f"zoo.{args.framework}_zoo").train
+    print(f"{'patient':32s} {'healthy: loss, score':22s} sick: loss, score")
+    for patient in PATIENTS:
+        if args.names and not {patient.name, patient.disease} & set(args.names) or args.half not in (None, patient.half):
+            continue
+        if not available(patient):
+            print(f"{patient.name:32s} needs MNIST; MINIDL_DATA names the folder with the real data sets")
+            continue
+        began = time.perf_counter()
+        rows = [[train(p, seed) for seed in range(args.seeds)] for p in (patient.healthy(), patient)]
+        (well, _), (ill, _) = map(outcome, rows)
+        print(f"{patient.name:32s} {well:22s} {ill:40s} {time.perf_counter() - began:5.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""What both frameworks share about a training: its parts, and what it leaves."""
+
+from typing import Any, NamedTuple
+
+from zoo.datasets import Batches, Part
+
+
+class Case(NamedTuple):
+    """A patient that is ready to train."""
+
+    model: Any
+    loss_fn: Any  # loss_fn(output, target)
+    optimizer: Any
+    batches: Batches
+    test: Part
+
+
+class History(NamedTuple):
+    """What a training leaves.
+
+    `losses` of every step; `diverged`: the step whose loss or gradient was not finite, which ended the training; the
+    `loss` and `score` (share of right answers) on the test set.
+    """
+
+    losses: list
+    diverged: int | None
+    loss: float
+    score: float
