@@ -31,6 +31,8 @@ def main(argv=None):
     unknown = set(args.names) - set(DISEASES) - {p.name for p in PATIENTS}
     if unknown:
         parser.error(f"no such patient or disease: {', '.join(sorted(unknown))}")
+    framework = importlib.import_module(args.framework)
+    framework.set_num_threads(1)  # two would only wait for each other
     train = importlib.import_module(f"zoo.{args.framework}_zoo").train
     print(f"{'patient':32s} {'healthy: loss, score':22s} sick: loss, score")
     for patient in PATIENTS:

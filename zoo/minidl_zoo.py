@@ -5,6 +5,7 @@ import numpy as np
 import minidl as dl
 from minidl import functional as F
 from minidl import nn, optim
+from minidl.engine import as_tensor
 from zoo.datasets import Batches, parts, score
 from zoo.networks import RECURRENT
 from zoo.training import Case, History
@@ -19,7 +20,7 @@ class Function(nn.Module):
         self.name, self.function = name, function
 
     def forward(self, x):
-        return self.function(x)
+        return self.function(as_tensor(x))
 
     def extra_repr(self):
         return self.name
@@ -52,11 +53,11 @@ LAYERS = {
     "sigmoid": nn.Sigmoid,
     "softmax": lambda: nn.Softmax(-1),
     "max_pool": nn.MaxPool2d,
-    "flatten": nn.Flatten,
     "batch_norm": nn.BatchNorm1d,
     "batch_norm2d": nn.BatchNorm2d,
     "layer_norm": nn.LayerNorm,
     "mean": lambda: Function("mean", lambda x: x.mean((2, 3))),
+    "identity": nn.Identity,
     "detach": lambda: Function("detach", lambda x: x.detach()),
     "exp": lambda: Function("exp", F.exp),
     "log": lambda shift: Function(f"log(x + {shift})", lambda x: F.log(x + shift)),

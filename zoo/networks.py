@@ -3,7 +3,7 @@
 ("linear", inputs, outputs)          ("relu",) ("tanh",) ("sigmoid",) ("softmax",) ("exp",)
 ("conv", inputs, outputs, kernel)    padded, so that the size stays
 ("max_pool", size) ("mean",)         the mean is over all pixels
-("flatten",) ("detach",)             detach: the same numbers, but no gradient comes through
+("identity",) ("detach",)            detach: the same numbers, but no gradient comes through
 ("batch_norm", features) ("batch_norm2d", channels) ("layer_norm", features)
 ("log", shift) ("sqrt", shift)       of x + shift
 ("divide_by_norm", eps)              x / (|x| + eps), row by row

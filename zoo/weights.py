@@ -1,7 +1,7 @@
 """Initial values, drawn with NumPy, so that they are the same in every framework.
 
 Schemes for linear and convolution layers, with a factor that is 1 unless said: ("he", factor), ("xavier", factor),
-("lecun", factor), ("orthogonal", factor), ("normal", std). Biases are 0. Recurrent layers have Xavier's input weights,
+("lecun", factor), ("orthogonal", factor), ("normal", std), ("same", value). Biases are 0. Recurrent layers have Xavier's input weights,
 orthogonal recurrences and, in an LSTM, a forget gate's bias of 1.
 """
 
@@ -49,6 +49,8 @@ def _layer(rng, layer, scheme, factor=1.0):
 def _scheme(rng, shape, scheme):
     area = np.prod(shape[2:])
     fan_in, fan_out = shape[1] * area, shape[0] * area
+    if scheme == "same":
+        return np.ones(shape)
     if scheme == "orthogonal":
         return _orthogonal(rng, shape[0], int(fan_in)).reshape(shape)
     variance = {"he": 2 / fan_in, "lecun": 1 / fan_in, "xavier": 2 / (fan_in + fan_out), "normal": 1.0}[scheme]

@@ -59,7 +59,7 @@ PATIENTS = (
         "choose",
         **LSTM_ADDING,
         where=("lstm",),
-        planted=(("lstm.bias_ih_l0", "gate", (1, 4, -3.0)),),
+        planted=(("lstm.bias_ih_l0", "gate", (1, 4, -5.0)),),
         twin=dict(planted=()),
     ),
     vanishing(
@@ -93,7 +93,7 @@ PATIENTS = (
     exploding("cnn-short", "choose", **CNN, init=("he", 8.0), twin=dict(init=("he",))),
     exploding("mnist-mlp", "report", **MNIST, init=("normal", 1.0), twin=dict(init=("he",))),
     exploding(
-        "rnn-order", "report", **RNN_ORDER, where=("rnn",), planted=(("rnn.weight_hh_l0", "scale", 2.0),), twin=dict(planted=())
+        "rnn-order", "report", **RNN_ORDER | dict(data=("order", 40)), where=("rnn",), planted=(("rnn.weight_hh_l0", "scale", 2.0),), twin=dict(planted=())
     ),
     exploding(
         "rnn-pixels",
@@ -114,17 +114,17 @@ PATIENTS = (
     exploding(
         "lstm-order",
         "choose",
-        **LSTM_ORDER,
+        **PIXELS | dict(network=reader("lstm", 1, 24, 10), lr=3e-3),
         where=("lstm",),
-        planted=(("lstm.weight_hh_l0", "scale", 6.0),),
+        planted=(("lstm.weight_hh_l0", "scale", 8.0),),
         twin=dict(planted=()),
     ),
     exploding(
         "gru-adding",
         "choose",
-        **GRU_ADDING,
+        **PIXELS | dict(network=reader("gru", 1, 24, 10), lr=3e-3),
         where=("gru",),
-        planted=(("gru.weight_hh_l0", "scale", 4.0),),
+        planted=(("gru.weight_hh_l0", "scale", 8.0),),
         twin=dict(planted=()),
     ),
 )
