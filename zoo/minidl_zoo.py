@@ -8,7 +8,7 @@ from minidl import nn, optim
 from minidl.engine import as_tensor
 from zoo.datasets import Batches, parts, score
 from zoo.networks import RECURRENT
-from zoo.training import Case, History
+from zoo.training import Case, History, parameter_groups
 from zoo.weights import draw
 
 
@@ -61,9 +61,15 @@ LAYERS = {
     "detach": lambda: Function("detach", lambda x: x.detach()),
     "exp": lambda: Function("exp", F.exp),
     "log": lambda shift: Function(f"log(x + {shift})", lambda x: F.log(x + shift)),
+    "square": lambda: Function("square", lambda x: x * x),
     "sqrt": lambda shift: Function(f"sqrt(x + {shift})", lambda x: F.sqrt(x + shift)),
     "divide_by_norm": lambda eps: Function(f"x / (|x| + {eps})", lambda x: x / (F.sqrt((x * x).sum(1, True)) + eps)),
     "residual": lambda scale, layers: nn.Residual(*map(module, layers), scale=scale),
+}
+OPTIMIZERS = {
+    "sgd": optim.SGD,
+    "momentum": lambda groups: optim.SGD(groups, momentum=0.9),
+    "adam": optim.Adam,
 }
 LOSSES = {
     "cross_entropy": lambda output, target: F.cross_entropy(flat(output), target.reshape(-1)),
@@ -92,7 +98,9 @@ def build(patient, seed=0):
         ``model, loss_fn, optimizer, batches, test``; a batch is (inputs ..., target), and its loss
         ``loss_fn(model(*inputs), target)``.
     """
-    model = Reader(patient.network) if patient.network[0][0] in RECURRENT else nn.Sequential(*map(module, patient.network))
+    model = (
+        Reader(patient.network) if patient.network[0][0] in RECURRENT else nn.Sequential(*map(module, patient.network))
+    )
     parameters = dict(model.named_parameters())
     values = draw(patient, seed)
     for name in parameters | values:
@@ -100,22 +108,8 @@ def build(patient, seed=0):
     for path in patient.frozen:
         model.get_submodule(path).requires_grad_(False)
     train, test = parts(patient)
-    batches = Batches(train, patient.batch, patient.steps, seed)
-    return Case(model, LOSSES[patient.loss], optimizer(patient, parameters), batches, test)
-
-
-def optimizer(patient, parameters):
-    """The optimizer, with a group for each learning rate."""
-    rates = {name: patient.lr for name in parameters}
-    for path, rate in patient.rates:
-        rates |= {name: rate for name in parameters if name.startswith(f"{path}.")}
-    groups = [
-        {"params": [parameters[name] for name in parameters if rates[name] == rate], "lr": rate}
-        for rate in dict.fromkeys(rates.values())
-    ]
-    if patient.optimizer == "adam":
-        return optim.Adam(groups)
-    return optim.SGD(groups, momentum=0.9 if patient.optimizer == "momentum" else 0.0)
+    optimizer = OPTIMIZERS[patient.optimizer](parameter_groups(patient, parameters))
+    return Case(model, LOSSES[patient.loss], optimizer, Batches(train, patient.batch, patient.steps, seed), test)
 
 
 def train(patient, seed=0, steps=None):

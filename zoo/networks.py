@@ -5,7 +5,7 @@
 ("max_pool", size) ("mean",)         the mean is over all pixels
 ("identity",) ("detach",)            detach: the same numbers, but no gradient comes through
 ("batch_norm", features) ("batch_norm2d", channels) ("layer_norm", features)
-("log", shift) ("sqrt", shift)       of x + shift
+("square",) ("log", shift) ("sqrt", shift)   the latter of x + shift
 ("divide_by_norm", eps)              x / (|x| + eps), row by row
 ("residual", scale, layers)          x + scale * layers(x); the layers' paths are "i.body.j"
 ("rnn" or "rnn_relu" or "lstm" or "gru", inputs, units)   only in the first place; (B, T, inputs) to (B, T, units)

@@ -26,3 +26,14 @@ class History(NamedTuple):
     diverged: int | None
     loss: float
     score: float
+
+
+def parameter_groups(patient, parameters):
+    """Groups for an optimizer, one for each learning rate, of parameters by their names."""
+    rates = dict.fromkeys(parameters, patient.lr)
+    for path, rate in patient.rates:
+        rates |= {name: rate for name in parameters if name.startswith(f"{path}.")}
+    return [
+        {"params": [parameters[name] for name in parameters if rates[name] == rate], "lr": rate}
+        for rate in dict.fromkeys(rates.values())
+    ]

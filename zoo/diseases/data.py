@@ -86,8 +86,12 @@ PATIENTS = (
     wrong_loss("nll-mlp", "report", MLP, "nll"),
     wrong_loss("nll-cnn", "choose", CNN, "nll"),
     wrong_loss("sign", "choose", TANH, "minus_cross_entropy"),
-    mismatched("target-scale", "report", MLP | dict(loss="mse"), ("one_hot", 1000.0), twin=(("one_hot", 1.0),)),
-    mismatched("target-scale-cnn", "choose", CNN | dict(loss="mse"), ("one_hot", 1000.0), twin=(("one_hot", 1.0),)),
+    mismatched(
+        "target-scale", "report", MLP | dict(loss="mse", steps=1200), ("one_hot", 1000.0), twin=(("one_hot", 1.0),)
+    ),
+    mismatched(
+        "target-scale-cnn", "choose", CNN | dict(loss="mse", steps=900), ("one_hot", 1000.0), twin=(("one_hot", 1.0),)
+    ),
     cut("gru-rows", "choose", GRU_ROWS, 8, 1),
     cut("rnn-rows", "report", RNN_ROWS, 8, 1),
     cut("lstm-order", "report", LSTM_ORDER, 30, 6),

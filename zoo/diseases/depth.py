@@ -4,7 +4,6 @@ from zoo.diseases.settings import (
     CNN,
     DEEP,
     DEEP_CNN,
-    GRU_ADDING,
     GRU_ORDER,
     LSTM_ADDING,
     LSTM_ORDER,
@@ -15,11 +14,11 @@ from zoo.diseases.settings import (
 from zoo.networks import mlp, reader, residual_mlp, weighted
 from zoo.patient import Patient
 
-RELU30 = dict(data=("digits",), network=mlp(64, *[64] * 30, 10), lr=0.01)
+RELU30 = dict(data=("digits",), network=mlp(64, *[64] * 30, 10), lr=0.01, steps=900)
 TANH10 = dict(data=("digits",), network=mlp(64, *[64] * 10, 10, activation="tanh"), lr=0.05)
 SIGMOID6 = dict(data=("digits",), network=mlp(64, *[32] * 6, 10, activation="sigmoid"), lr=0.5)
 HEALTHY_RESIDUALS = residual_mlp(64, 32, 20, 10, scale=0.05)
-PIXELS = dict(RNN_ROWS, data=("digit_pixels",), network=reader("rnn", 1, 32, 10), lr=1e-3, steps=1500)
+PIXELS = dict(RNN_ROWS, data=("digit_pixels",), network=reader("rnn", 1, 32, 10), lr=2e-3, steps=1500)
 
 
 def scaled(layers, factor):
@@ -43,21 +42,37 @@ PATIENTS = (
     vanishing("xavier-30", "report", **RELU30, init=("lecun",), twin=dict(init=("he",))),
     vanishing("tanh-mlp", "choose", **TANH10, init=("lecun", 0.3), twin=dict(init=("lecun",))),
     vanishing(
-        "lower-half", "report", **TANH10, init=("lecun",), where=LOWER, planted=scaled(LOWER, 0.1), twin=dict(planted=())
+        "lower-half",
+        "report",
+        **TANH10,
+        init=("lecun",),
+        where=LOWER,
+        planted=scaled(LOWER, 0.1),
+        twin=dict(planted=()),
     ),
     vanishing("cnn", "choose", **DEEP_CNN, init=("normal", 0.02), twin=dict(init=("he",))),
     vanishing("cnn-xavier", "report", **CNN, init=("lecun", 0.2), twin=dict(init=("he",))),
     vanishing("mnist-mlp", "choose", **MNIST, init=("normal", 0.003), twin=dict(init=("he",))),
     vanishing(
-        "rnn-order", "choose", **RNN_ORDER, where=("rnn",), planted=(("rnn.weight_hh_l0", "scale", 0.3),), twin=dict(planted=())
+        "rnn-order",
+        "choose",
+        **RNN_ORDER,
+        where=("rnn",),
+        planted=(("rnn.weight_hh_l0", "scale", 0.3),),
+        twin=dict(planted=()),
     ),
     vanishing(
-        "rnn-pixels", "report", **PIXELS, where=("rnn",), planted=(("rnn.weight_hh_l0", "scale", 0.3),), twin=dict(planted=())
+        "rnn-pixels",
+        "report",
+        **PIXELS,
+        where=("rnn",),
+        planted=(("rnn.weight_hh_l0", "scale", 0.3),),
+        twin=dict(planted=()),
     ),
     vanishing(
         "lstm-adding",
         "choose",
-        **LSTM_ADDING,
+        **LSTM_ADDING | dict(data=("adding", 50), lr=5e-3),
         where=("lstm",),
         planted=(("lstm.bias_ih_l0", "gate", (1, 4, -5.0)),),
         twin=dict(planted=()),
@@ -93,7 +108,12 @@ PATIENTS = (
     exploding("cnn-short", "choose", **CNN, init=("he", 8.0), twin=dict(init=("he",))),
     exploding("mnist-mlp", "report", **MNIST, init=("normal", 1.0), twin=dict(init=("he",))),
     exploding(
-        "rnn-order", "report", **RNN_ORDER | dict(data=("order", 40)), where=("rnn",), planted=(("rnn.weight_hh_l0", "scale", 2.0),), twin=dict(planted=())
+        "rnn-order",
+        "report",
+        **RNN_ORDER | dict(data=("order", 40)),
+        where=("rnn",),
+        planted=(("rnn.weight_hh_l0", "scale", 2.0),),
+        twin=dict(planted=()),
     ),
     exploding(
         "rnn-pixels",
@@ -105,24 +125,24 @@ PATIENTS = (
     ),
     exploding(
         "rnn-relu",
-        "report",
+        "choose",
         **PIXELS | dict(network=(("rnn_relu", 1, 32), ("last",), ("linear", 32, 10))),
         where=("rnn",),
         planted=(("rnn.weight_hh_l0", "scale", 2.0),),
         twin=dict(planted=()),
     ),
     exploding(
-        "lstm-order",
+        "lstm-pixels",
         "choose",
-        **PIXELS | dict(network=reader("lstm", 1, 24, 10), lr=3e-3),
+        **PIXELS | dict(network=reader("lstm", 1, 24, 10), lr=5e-3),
         where=("lstm",),
         planted=(("lstm.weight_hh_l0", "scale", 8.0),),
         twin=dict(planted=()),
     ),
     exploding(
-        "gru-adding",
-        "choose",
-        **PIXELS | dict(network=reader("gru", 1, 24, 10), lr=3e-3),
+        "gru-pixels",
+        "report",
+        **PIXELS | dict(network=reader("gru", 1, 24, 10), lr=5e-3),
         where=("gru",),
         planted=(("gru.weight_hh_l0", "scale", 8.0),),
         twin=dict(planted=()),

@@ -74,7 +74,7 @@ PATIENTS = (
     detached("detached-deep", "report", DEEP, 14),
     frozen("cnn", "choose", CNN_BOTTLENECK, "0", "3"),
     detached("detached-cnn", "report", CNN_BOTTLENECK, 5),
-    frozen("mnist", "choose", MNIST | dict(network=mlp(784, 8, 64, 10)), "0"),
+    frozen("mnist", "choose", MNIST | dict(network=mlp(784, 12, 64, 10)), "0"),
     frozen("lstm", "choose", LSTM_ADDING, "lstm"),
     frozen("rnn", "report", RNN_ORDER, "rnn"),
     frozen("gru-rate-zero", "report", GRU_ADDING, "gru", rates=True),

@@ -30,7 +30,7 @@ EXP = Patient(
     "non-finite",
     "report",
     data=("digits",),
-    done=(("scale", 50.0),),
+    done=(("scale", 1000.0),),
     network=(("linear", 64, 64), ("exp",), *mlp(64, 32, 10)),
     init=("lecun", 0.5),
     lr=0.02,
@@ -38,18 +38,26 @@ EXP = Patient(
     twin=dict(done=()),
 )
 TAIL = mlp(64, 64, 10)
+MAGNITUDE = ("linear", 64, 64), ("relu",), ("square",)  # at 0, the gradient of its root is infinite times 0
 NAN, INF = float("nan"), float("inf")
 
 PATIENTS = (
     born("log", "choose", MLP, lambda x: (("linear", 64, 64), ("relu",), ("log", x), *TAIL), where=("2",)),
-    born("sqrt", "report", MLP, lambda x: (("linear", 64, 64), ("relu",), ("sqrt", x), *TAIL), where=("2",)),
-    born("divide", "choose", MLP, lambda x: (("divide_by_norm", x), *TAIL), where=("0",), done=(("blank", 0.02),)),
+    born("sqrt", "report", MLP, lambda x: (*MAGNITUDE, ("sqrt", x), *TAIL), where=("3",)),
+    born(
+        "divide",
+        "choose",
+        MLP | dict(lr=0.5),
+        lambda x: (("divide_by_norm", x), *TAIL),
+        where=("0",),
+        done=(("blank", 0.02),),
+    ),
     born("log-deep", "report", MLP, lambda x: (*mlp(64, 64, 64, 64), ("relu",), ("log", x), *TAIL), where=("6",)),
     born("cnn-log", "report", CNN, lambda x: (*CNN["network"][:5], ("log", x), *CNN["network"][5:]), where=("5",)),
     EXP,
     planted("weight", "choose", DEEP, "4.weight", INF),
     planted("weight-nan", "report", MLP, "0.weight", NAN),
-    planted("cnn-weight", "choose", CNN, "3.weight", INF),
+    planted("cnn-weight", "choose", CNN, "2.weight", INF),
     planted("gru-weight", "choose", GRU_ROWS, "gru.weight_hh_l0", NAN),
     spoiled("data", "report", MLP, 0.01, NAN),
     spoiled("mnist-data", "choose", MNIST, 0.001, INF),
