@@ -1,6 +1,6 @@
 """Train the sick and their twins.
 
-python -m zoo [--framework minidl] [--seeds 3] [--half choose] [names or diseases ...]
+python -m zoo [--framework minidl] [--seeds 3] [--half choose] [patients or diseases ...]
 """
 
 import argparse
@@ -11,7 +11,6 @@ import numpy as np
 
 from zoo import DISEASES, PATIENTS
 from zoo.datasets import available
-
 
 HEALTHY, APART = 85.0, 5.0  # percent: every healthy twin's score, and how far below the sick one's is
 

@@ -24,7 +24,7 @@ def mlp(*sizes, activation="relu", norm=None):
 
 
 def cnn(*channels, classes=10, activation="relu", norm=None, pools=(1,)):
-    """Convolutions of 3x3, means over the pixels, and a linear layer; a pooling behind the layers counted in `pools`."""
+    """Convolutions of 3x3, means over the pixels, and a linear layer; `pools`: layers with a pooling behind them."""
     layers = []
     for i, (inputs, outputs) in enumerate(zip(channels, channels[1:], strict=False)):
         layers += [("conv", inputs, outputs, 3)] + ([(norm, outputs)] if norm else []) + [(activation,)]

@@ -30,8 +30,8 @@ class Patient:
     half : {"choose", "report"}
         Which half of the zoo: thresholds are chosen on one and reported on the other.
     network : tuple
-        Descriptions of layers, see `networks`. Layer i has the path ``"i"``, as in a Sequential; in a network that begins
-        with a recurrent layer the two parts are named after their kind, such as ``"lstm"`` and ``"head"``.
+        Descriptions of layers, see `networks`. Layer i has the path ``"i"``, as in a Sequential; where the first is
+        recurrent, the paths are its kind, such as ``"lstm"``, and ``"head"``.
     data : tuple
         Name of the data set and its arguments, see `datasets`.
     done : tuple of tuple

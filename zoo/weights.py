@@ -1,8 +1,8 @@
 """Initial values, drawn with NumPy, so that they are the same in every framework.
 
 Schemes for linear and convolution layers, with a factor that is 1 unless said: ("he", factor), ("xavier", factor),
-("lecun", factor), ("orthogonal", factor), ("normal", std), ("same", value). Biases are 0. Recurrent layers have Xavier's input weights,
-orthogonal recurrences and, in an LSTM, a forget gate's bias of 1.
+("lecun", factor), ("orthogonal", factor), ("normal", std), ("same", value). Biases are 0.
+Recurrent layers have Xavier's input weights, orthogonal recurrences and, in an LSTM, a forget gate's bias of 1.
 """
 
 import numpy as np

@@ -16,7 +16,7 @@ from zoo.diseases.settings import (
     SIGMOID,
     TANH,
 )
-from zoo.networks import mlp, reader
+from zoo.networks import reader
 from zoo.patient import Patient
 
 COPY = dict(GRU_ROWS, data=("copy", 5), network=reader("gru", 10, 48, 9, last=False), lr=5e-3, steps=1500)
