@@ -61,9 +61,9 @@ LAYERS = {
     "detach": lambda: Function("detach", lambda x: x.detach()),
     "exp": lambda: Function("exp", F.exp),
     "log": lambda shift: Function(f"log(x + {shift})", lambda x: F.log(x + shift)),
-    "square": lambda: Function("square", lambda x: x * x),
-    "sqrt": lambda shift: Function(f"sqrt(x + {shift})", lambda x: F.sqrt(x + shift)),
-    "divide_by_norm": lambda eps: Function(f"x / (|x| + {eps})", lambda x: x / (F.sqrt((x * x).sum(1, True)) + eps)),
+    "divide_by_norm": lambda root, eps: Function(
+        "x / |x|", lambda x: x / (F.sqrt((x * x).sum(1, keepdim=True) + root) + eps)
+    ),
     "residual": lambda scale, layers: nn.Residual(*map(module, layers), scale=scale),
 }
 OPTIMIZERS = {

@@ -5,8 +5,8 @@
 ("max_pool", size) ("mean",)         the mean is over all pixels
 ("identity",) ("detach",)            detach: the same numbers, but no gradient comes through
 ("batch_norm", features) ("batch_norm2d", channels) ("layer_norm", features)
-("square",) ("log", shift) ("sqrt", shift)   the latter of x + shift
-("divide_by_norm", eps)              x / (|x| + eps), row by row
+("log", shift)                       of x + shift
+("divide_by_norm", root, eps)        x / (sqrt(sum of squares + root) + eps), row by row
 ("residual", scale, layers)          x + scale * layers(x); the layers' paths are "i.body.j"
 ("rnn" or "rnn_relu" or "lstm" or "gru", inputs, units)   only in the first place; (B, T, inputs) to (B, T, units)
 ("last",)                            behind a recurrent layer: its state at the end of each sequence

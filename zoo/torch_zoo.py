@@ -68,9 +68,7 @@ LAYERS = {
     "detach": lambda: Function(lambda x: x.detach()),
     "exp": lambda: Function(torch.exp),
     "log": lambda shift: Function(lambda x: torch.log(x + shift)),
-    "square": lambda: Function(lambda x: x * x),
-    "sqrt": lambda shift: Function(lambda x: torch.sqrt(x + shift)),
-    "divide_by_norm": lambda eps: Function(lambda x: x / (torch.sqrt((x * x).sum(1, True)) + eps)),
+    "divide_by_norm": lambda root, eps: Function(lambda x: x / (torch.sqrt((x * x).sum(1, keepdim=True) + root) + eps)),
     "residual": Residual,
 }
 OPTIMIZERS = {

@@ -18,7 +18,7 @@ RELU30 = dict(data=("digits",), network=mlp(64, *[64] * 30, 10), lr=0.01, steps=
 TANH10 = dict(data=("digits",), network=mlp(64, *[64] * 10, 10, activation="tanh"), lr=0.05)
 SIGMOID6 = dict(data=("digits",), network=mlp(64, *[32] * 6, 10, activation="sigmoid"), lr=0.5)
 HEALTHY_RESIDUALS = residual_mlp(64, 32, 20, 10, scale=0.05)
-PIXELS = dict(RNN_ROWS, data=("digit_pixels",), network=reader("rnn", 1, 32, 10), lr=2e-3, steps=1500)
+PIXELS = dict(RNN_ROWS, data=("digit_pixels",), network=reader("rnn", 1, 32, 10), lr=1e-3, steps=1500)
 
 
 def scaled(layers, factor):
@@ -110,7 +110,7 @@ PATIENTS = (
     exploding(
         "rnn-order",
         "report",
-        **RNN_ORDER | dict(data=("order", 40)),
+        **RNN_ORDER | dict(data=("order", 25)),
         where=("rnn",),
         planted=(("rnn.weight_hh_l0", "scale", 2.0),),
         twin=dict(planted=()),
@@ -126,7 +126,7 @@ PATIENTS = (
     exploding(
         "rnn-relu",
         "choose",
-        **PIXELS | dict(network=(("rnn_relu", 1, 32), ("last",), ("linear", 32, 10))),
+        **PIXELS | dict(network=reader("rnn_relu", 1, 32, 10), lr=2e-3),
         where=("rnn",),
         planted=(("rnn.weight_hh_l0", "scale", 2.0),),
         twin=dict(planted=()),

@@ -38,17 +38,22 @@ EXP = Patient(
     twin=dict(done=()),
 )
 TAIL = mlp(64, 64, 10)
-MAGNITUDE = ("linear", 64, 64), ("relu",), ("square",)  # at 0, the gradient of its root is infinite times 0
 NAN, INF = float("nan"), float("inf")
 
 PATIENTS = (
     born("log", "choose", MLP, lambda x: (("linear", 64, 64), ("relu",), ("log", x), *TAIL), where=("2",)),
-    born("sqrt", "report", MLP, lambda x: (*MAGNITUDE, ("sqrt", x), *TAIL), where=("3",)),
+    born(  # at zero, the gradient of the root is infinite times 0
+        "sqrt",
+        "report",
+        MLP | dict(done=(("blank", 0.2),)),
+        lambda x: (("linear", 64, 64), ("tanh",), ("divide_by_norm", x, 0.1), *TAIL),
+        where=("2",),
+    ),
     born(
         "divide",
         "choose",
         MLP | dict(lr=0.5),
-        lambda x: (("divide_by_norm", x), *TAIL),
+        lambda x: (("divide_by_norm", 0.0, x), *TAIL),
         where=("0",),
         done=(("blank", 0.02),),
     ),
