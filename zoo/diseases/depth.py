@@ -110,9 +110,9 @@ PATIENTS = (
     exploding(
         "rnn-order",
         "report",
-        **RNN_ORDER | dict(data=("order", 25)),
+        **RNN_ORDER | dict(data=("order", 30)),
         where=("rnn",),
-        planted=(("rnn.weight_hh_l0", "scale", 2.0),),
+        planted=(("rnn.weight_hh_l0", "scale", 3.0),),
         twin=dict(planted=()),
     ),
     exploding(
