@@ -18,7 +18,7 @@ RELU30 = dict(data=("digits",), network=mlp(64, *[64] * 30, 10), lr=0.01, steps=
 TANH10 = dict(data=("digits",), network=mlp(64, *[64] * 10, 10, activation="tanh"), lr=0.05)
 SIGMOID6 = dict(data=("digits",), network=mlp(64, *[32] * 6, 10, activation="sigmoid"), lr=0.5)
 HEALTHY_RESIDUALS = residual_mlp(64, 32, 20, 10, scale=0.05)
-PIXELS = dict(RNN_ROWS, data=("digit_pixels",), network=reader("rnn", 1, 32, 10), lr=1e-3, steps=1500)
+PIXELS = dict(RNN_ROWS, data=("digit_pixels",), network=reader("rnn", 1, 64, 10), lr=5e-4, steps=2500)
 
 
 def scaled(layers, factor):
@@ -126,7 +126,7 @@ PATIENTS = (
     exploding(
         "rnn-relu",
         "choose",
-        **PIXELS | dict(network=reader("rnn_relu", 1, 32, 10), lr=2e-3),
+        **PIXELS | dict(network=reader("rnn_relu", 1, 64, 10)),
         where=("rnn",),
         planted=(("rnn.weight_hh_l0", "scale", 2.0),),
         twin=dict(planted=()),
@@ -134,7 +134,7 @@ PATIENTS = (
     exploding(
         "lstm-pixels",
         "choose",
-        **PIXELS | dict(network=reader("lstm", 1, 24, 10), lr=5e-3),
+        **PIXELS | dict(network=reader("lstm", 1, 24, 10), lr=5e-3, steps=1500),
         where=("lstm",),
         planted=(("lstm.weight_hh_l0", "scale", 8.0),),
         twin=dict(planted=()),
@@ -142,7 +142,7 @@ PATIENTS = (
     exploding(
         "gru-pixels",
         "report",
-        **PIXELS | dict(network=reader("gru", 1, 24, 10), lr=5e-3),
+        **PIXELS | dict(network=reader("gru", 1, 32, 10), lr=5e-3, steps=1500),
         where=("gru",),
         planted=(("gru.weight_hh_l0", "scale", 8.0),),
         twin=dict(planted=()),
