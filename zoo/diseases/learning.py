@@ -22,7 +22,7 @@ ADAM = dict(MLP, optimizer="adam", lr=3e-3)
 BOTTLENECK = dict(MLP, network=mlp(64, 64, 4, 64, 10))
 TANH_BOTTLENECK = dict(MLP, network=mlp(64, 32, 4, 32, 10, activation="tanh"), init=("lecun",))
 NORMED = dict(MLP, network=mlp(64, 64, 64, 10, norm="batch_norm"))
-CNN_BOTTLENECK = dict(CNN, network=cnn(1, 4, 4, 16, pools=(0,)))
+CNN_BOTTLENECK = dict(CNN, network=cnn(1, 4, 4, 16, pools=(0,)), steps=1500)
 
 
 def rate(name, half, base, factor, **fields):
@@ -74,7 +74,7 @@ PATIENTS = (
     detached("detached-deep", "report", DEEP, 14),
     frozen("cnn", "choose", CNN_BOTTLENECK, "0", "3"),
     detached("detached-cnn", "report", CNN_BOTTLENECK, 5),
-    frozen("mnist", "choose", MNIST | dict(network=mlp(784, 12, 64, 10)), "0"),
+    frozen("mnist", "choose", MNIST | dict(network=mlp(784, 12, 64, 10), steps=1500), "0"),
     frozen("lstm", "choose", LSTM_ADDING, "lstm"),
     frozen("rnn", "report", RNN_ORDER, "rnn"),
     frozen("gru-rate-zero", "report", GRU_ADDING, "gru", rates=True),
