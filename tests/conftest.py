@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parents[1]))  # zoo; behind an installed minidl, which is compiled
 
 
 @pytest.fixture(autouse=True)
