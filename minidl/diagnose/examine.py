@@ -14,7 +14,7 @@ from minidl.stabilize.probe import Probe
 from minidl.train.range_test import kept
 from minidl.train.trainer import mode
 
-FACTORS = (0.1, 1.0, 30.0)  # of the learning rate, in the trials
+FACTORS = (0.01, 0.1, 1.0, 30.0, 300.0)  # of the learning rate, in the trials
 SHUFFLES = 3
 FLAT = 0.0127  # a gate below it, or as close to 1, has lost 19 in 20 parts of its slope
 PARTS = 4  # that one batch is cut into, to compare their gradients

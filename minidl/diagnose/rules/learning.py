@@ -2,27 +2,57 @@
 
 import numpy as np
 
-from minidl.diagnose.verdict import Verdict
+from minidl.diagnose.verdict import Verdict, sureness
 
-TOO_LARGE = 0.3  # update by weight
-TOO_SMALL = 1e-6
+LARGE_STEP = 0.3  # update by weight; about 0.001 to 0.05 is usual at the start
+STUCK = 0.5  # of the first loss: a rate that comes below it in so few steps is not too low
+HIGH, LOW = (
+    0.75,
+    0.6,
+)  # times the loss, for a lower or a higher rate to be the better one; short trials favour high ones
 
 
 def rate(evidence):
-    """Learning rates that are too high or too low: by trials with other rates, and by the size of the updates."""
-    if not evidence.trials:
-        return []
-    now, lower, higher = (
-        end_of(evidence.trials[factor]) for factor in sorted(evidence.trials, key=lambda f: (f != 1, f))
-    )
-    begin = float(np.mean(evidence.trials[1.0][:3]))
-    if not np.isfinite(now) or (now > begin * 1.5 and lower < now) or (lower < 0.8 * now and now > 0.9 * begin):
-        text = f"after a trial of {len(evidence.trials[1.0])} steps the loss is {now:.3g}, with a tenth of the rate {lower:.3g} (from {begin:.3g})"
-        return [Verdict("learning rate too high", text, 0.9, evidence={"now": now, "a tenth": lower})]
-    if now > 0.97 * begin and higher < 0.7 * now:
-        text = f"after a trial the loss has gone from {begin:.3g} to {now:.3g}, with 30 times the rate to {higher:.3g}"
-        return [Verdict("learning rate too low", text, 0.9, evidence={"now": now, "thirty times": higher})]
+    """Rates that are too high or too low, by trials with others, and by the size of the first updates."""
+    if evidence.trials:
+        return by_trials(evidence)
+    ratio, name = largest_step(evidence)
+    if ratio > LARGE_STEP:
+        text = f"an update changes {name} by {ratio:.0%} of its size, expected about 0.1 % to 5 %"
+        return [Verdict("learning rate too high", text, sureness(ratio, LARGE_STEP), evidence={"ratio": ratio})]
     return []
+
+
+def by_trials(evidence):
+    """The rate that is set, against others."""
+    ends = {factor: end_of(losses) for factor, losses in evidence.trials.items()}
+    steps, begin, now = len(evidence.trials[1.0]), float(np.mean(evidence.losses)), ends[1.0]
+    lower, higher = (
+        min(side, key=lambda f: ends[f]) for side in ([f for f in ends if f < 1], [f for f in ends if f > 1])
+    )
+    for factor, bound, disease in (
+        (lower, HIGH, "learning rate too high"),
+        (higher, LOW, "learning rate too low"),
+    ):
+        if ends[factor] < bound * now and (factor < 1 or now > STUCK * begin):
+            text = (
+                f"a trial of {steps} steps takes the loss from {begin:.3g} to {now:.3g}, "
+                f"with {factor:g} times the rate to {ends[factor]:.3g}"
+            )
+            figures = {"now": now, "better": ends[factor], "factor": factor}
+            return [Verdict(disease, text, sureness(now, ends[factor] / bound, 3), evidence=figures)]
+    return []
+
+
+def largest_step(evidence):
+    """The largest update by weight of a matrix, and which."""
+    found = [(0.0, "")]
+    for p in evidence.parameters:
+        if len(p.shape) > 1 and p.rows is not None and len(p.rows):
+            with np.errstate(all="ignore"):
+                ratio = np.nanmedian(p.rows["update"] / p.rows["weight"])
+            found.append((float(np.nan_to_num(ratio)), p.name))
+    return max(found)
 
 
 def end_of(losses):

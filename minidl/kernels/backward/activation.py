@@ -2,10 +2,10 @@
 
 from numba import carray, prange
 
-from minidl.kernels.backward.compiler import kernel, loops, serial
+from minidl.kernels.backward.compiler import elementwise, kernel, loops, serial
 
 
-@loops
+@elementwise
 def _times(dx, dy, d):
     if serial(d.size):
         for i in range(d.size):
@@ -23,14 +23,17 @@ def times(p, n, a):
     return 0
 
 
-@loops
+@elementwise
 def _relu(dx, dy, y):
+    zero = dy.dtype.type(0)  # chosen, not multiplied with: an Inf behind a closed ReLU is nobody's NaN
     if serial(y.size):
         for i in range(y.size):
-            dx[i] = dy[i] * (y[i] > 0)
+            g = dy[i]
+            dx[i] = g if y[i] > 0 else zero
     else:
         for i in prange(y.size):
-            dx[i] = dy[i] * (y[i] > 0)
+            g = dy[i]
+            dx[i] = g if y[i] > 0 else zero
 
 
 @kernel
@@ -41,7 +44,7 @@ def relu(p, n, a):
     return 0
 
 
-@loops
+@elementwise
 def _leaky_relu(dx, dy, x, slope):
     if serial(x.size):
         for i in range(x.size):
@@ -60,7 +63,7 @@ def leaky_relu(p, n, a):
     return 0
 
 
-@loops
+@elementwise
 def _sigmoid(dx, dy, y):
     if serial(y.size):
         for i in range(y.size):
@@ -78,7 +81,7 @@ def sigmoid(p, n, a):
     return 0
 
 
-@loops
+@elementwise
 def _tanh(dx, dy, y):
     if serial(y.size):
         for i in range(y.size):
@@ -96,7 +99,7 @@ def tanh(p, n, a):
     return 0
 
 
-@loops
+@elementwise
 def _ramp(dx, dy, x, low, high, slope):
     if serial(x.size):
         for i in range(x.size):
@@ -116,7 +119,7 @@ def ramp(p, n, a):
     return 0
 
 
-@loops
+@elementwise
 def _hardswish(dx, dy, x, sixth):
     if serial(x.size):
         for i in range(x.size):
@@ -135,7 +138,7 @@ def hardswish(p, n, a):
     return 0
 
 
-@loops
+@elementwise
 def _softsign(dx, dy, x):
     if serial(x.size):
         for i in range(x.size):
@@ -155,7 +158,7 @@ def softsign(p, n, a):
     return 0
 
 
-@loops
+@elementwise
 def _prelu(dx, dy, x, w):
     outer, C, inner = x.shape
     if serial(x.size):

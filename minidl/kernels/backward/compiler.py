@@ -46,6 +46,9 @@ def cache_folder():
 CACHE = cache_folder() is not None
 
 loops = numba.njit(parallel=True, fastmath=FASTMATH, error_model="numpy", cache=CACHE)
+# where no sums are to be taken side by side, no such freedom: of a product of three factors, the vector and the plain
+# copy of a loop may multiply other two first
+elementwise = numba.njit(parallel=True, fastmath=False, error_model="numpy", cache=CACHE)
 body = numba.njit(fastmath=FASTMATH, error_model="numpy", inline="always")
 piece = numba.njit(fastmath=FASTMATH, error_model="numpy", cache=CACHE)  # a long body: compiled once, not at every use
 
@@ -93,7 +96,7 @@ class NumbaKernel(Kernel):
         real = types.CPointer(numba.from_dtype(dtype))
         signature = types.int32(types.CPointer(real), types.CPointer(types.intp), types.CPointer(types.float64))
         with Notice(f"{self.name} ({dtype})"):
-            compiled = numba.cfunc(signature, fastmath=FASTMATH, error_model="numpy", cache=CACHE)(self.function)
+            compiled = numba.cfunc(signature, error_model="numpy", cache=CACHE)(self.function)
         self.compiled.append(compiled)
         return compiled.address
 

@@ -5,7 +5,7 @@ p: dx dy d, n: the plan of a broadcast (see `minidl/kernels/broadcast.pxd`) in w
 
 from numba import carray, prange
 
-from minidl.kernels.backward.compiler import as_bool, body, kernel, loops, serial
+from minidl.kernels.backward.compiler import as_bool, body, elementwise, kernel, serial
 
 TILE = 4096  # elements that a thread takes at a time
 
@@ -46,7 +46,7 @@ def multiply_tile(dx, dy, d, n, scale, tile):
             dx[first + i] = dy[first + i] * factor
 
 
-@loops
+@elementwise
 def _multiply(dx, dy, d, n, scale):
     if serial(n[0]):
         for tile in range(tiles(n)):
@@ -76,7 +76,7 @@ def divide_tile(dx, dy, d, n, scale, tile):
             dx[first + i] = scale * dy[first + i] / d[at]
 
 
-@loops
+@elementwise
 def _divide(dx, dy, d, n, scale):
     if serial(n[0]):
         for tile in range(tiles(n)):
@@ -102,7 +102,7 @@ def select_tile(dx, dy, mask, n, wanted, tile):
         dx[first + i] = dy[first + i] if (mask[at + i * step] != 0) == wanted else 0
 
 
-@loops
+@elementwise
 def _select(dx, dy, mask, n, wanted):
     if serial(n[0]):
         for tile in range(tiles(n)):
@@ -132,7 +132,7 @@ def scale_tile(dx, dy, n, scale, tile):
             dx[first + i] = value
 
 
-@loops
+@elementwise
 def _scale(dx, dy, n, scale):
     if serial(n[0]):
         for tile in range(tiles(n)):
@@ -151,7 +151,7 @@ def scale(p, n, a):
     return 0
 
 
-@loops
+@elementwise
 def _clamp(dx, dy, x, low, high):
     if serial(x.size):
         for i in range(x.size):

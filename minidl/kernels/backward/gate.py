@@ -2,7 +2,7 @@
 
 from numba import carray, prange
 
-from minidl.kernels.backward.compiler import body, kernel, loops, serial
+from minidl.kernels.backward.compiler import body, elementwise, kernel, serial
 
 
 @body
@@ -13,7 +13,7 @@ def highway_at(dz, dh, dx, dy, t, h, x, i):
     dz[i] = dy[i] * (h[i] - x[i]) * (t[i] * (one - t[i]))
 
 
-@loops
+@elementwise
 def _highway(dz, dh, dx, dy, t, h, x):
     if serial(dy.size):
         for i in range(dy.size):

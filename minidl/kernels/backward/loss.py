@@ -2,7 +2,7 @@
 
 from numba import carray, prange
 
-from minidl.kernels.backward.compiler import as_int64, body, kernel, loops, serial
+from minidl.kernels.backward.compiler import as_int64, body, elementwise, kernel, serial
 
 
 @body
@@ -22,7 +22,7 @@ def _cross_entropy_at(dx, dy, e, pull, pick, target, each, o):
             dx[o, target[o, i], i] -= pick[o, i] * dy[each * (o * inner + i)]
 
 
-@loops
+@elementwise
 def _cross_entropy(dx, dy, e, pull, pick, target, each):
     if serial(e.size):
         for o in range(e.shape[0]):
@@ -72,7 +72,7 @@ def _soft_cross_entropy_at(dx, dy, e, pull, q, each, o):
             dx[o, c, i] = (grown - q[o, c, i]) * dy[each * (o * inner + i)]
 
 
-@loops
+@elementwise
 def _soft_cross_entropy(dx, dy, e, pull, q, each):
     if serial(e.size):
         for o in range(e.shape[0]):
@@ -109,7 +109,7 @@ def soft_target(p, n, a):
     return 0
 
 
-@loops
+@elementwise
 def _scaled(dx, dy, d, scale, each):
     if serial(d.size):
         for i in range(d.size):

@@ -2,10 +2,10 @@
 
 from numba import carray, prange
 
-from minidl.kernels.backward.compiler import as_double, body, kernel, loops, serial
+from minidl.kernels.backward.compiler import as_double, body, elementwise, kernel, serial
 
 
-@loops
+@elementwise
 def _sign(dx, x, scale):
     if serial(x.size):
         for i in range(x.size):
@@ -31,7 +31,7 @@ def shrink_row(dx, x, norm, limit, scale):
         dx[i] = factor * x[i]
 
 
-@loops
+@elementwise
 def _shrink(dx, x, norms, limit, scale):
     if serial(x.size):
         for r in range(norms.size):

@@ -2,7 +2,7 @@
 
 from numba import carray, prange
 
-from minidl.kernels.backward.compiler import as_bool, body, kernel, loops, serial
+from minidl.kernels.backward.compiler import as_bool, body, elementwise, kernel, serial
 
 
 @body
@@ -11,7 +11,7 @@ def _times(dx, dy, factor):
         dx[i] = dy[i] * factor
 
 
-@loops
+@elementwise
 def _dropout(dx, dy, keep, scale):
     inner = dy.size // max(keep.size, 1)
     real = dy.dtype.type

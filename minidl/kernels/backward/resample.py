@@ -5,7 +5,7 @@ Threads split the planes, so the order of every sum is fixed.
 
 from numba import carray, prange
 
-from minidl.kernels.backward.compiler import as_int64, body, kernel, loops, serial
+from minidl.kernels.backward.compiler import as_int64, body, elementwise, kernel, serial
 
 
 @body
@@ -23,7 +23,7 @@ def _remap_plane(dx, dy, rows, columns, low, high):
             total[columns[j]] += row[j]
 
 
-@loops
+@elementwise
 def _remap(dx, dy, rows, columns, low, high):
     if serial(dy.size):
         for p in range(dx.shape[0]):
@@ -69,7 +69,7 @@ def _bilinear_plane(dx, sums, dy, top, bottom, down, left, across):
                 lower[c] += weight * sums[c]
 
 
-@loops
+@elementwise
 def _bilinear(dx, sums, dy, top, bottom, down, left, across):
     if serial(2 * dy.size):
         for p in range(dx.shape[0]):
