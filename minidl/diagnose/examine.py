@@ -8,7 +8,7 @@ import numpy as np
 from minidl.diagnose.evidence import Evidence, input_figures, layer_figures, parameter_figures, time_profile
 from minidl.diagnose.rules import judge
 from minidl.diagnose.verdict import Report
-from minidl.engine import Tensor, as_tensor, detect_anomaly, generator, outside_recordings, record
+from minidl.engine import Tensor, as_tensor, backward, detect_anomaly, generator, outside_recordings, record
 from minidl.nn import utils
 from minidl.stabilize.probe import Probe
 from minidl.train.range_test import kept
@@ -17,7 +17,7 @@ from minidl.train.trainer import mode
 FACTORS = (0.01, 0.1, 1.0, 30.0, 300.0)  # of the learning rate, in the trials
 SHUFFLES = 3
 FLAT = 0.0127  # a gate below it, or as close to 1, has lost 19 in 20 parts of its slope
-PARTS = 4  # that one batch is cut into, to compare their gradients
+ENOUGH = 16  # batches, to tell whether the targets follow from the inputs
 
 
 def examine(model, loss_fn, batch, optimizer=None, *, steps=0, clip_norm=None):
@@ -31,7 +31,7 @@ def examine(model, loss_fn, batch, optimizer=None, *, steps=0, clip_norm=None):
     loss_fn : callable
         ``loss_fn(output, target)`` gives a scalar tensor.
     batch : tuple of arrays, or list of such tuples
-        ``(*inputs, target)``: one batch or a few. The more there are, the surer the verdicts on data and labels.
+        ``(*inputs, target)``: one batch or a few. With 16 or more, of different samples, the labels are judged, too.
     optimizer : Optimizer, optional
         With it, the size of the updates is judged.
     steps : int
@@ -119,10 +119,12 @@ class GateProbe(Probe):
     def saw_outputs(self, node, outputs):
         super().saw_outputs(node, outputs)
         for i, name in enumerate(self.names.get(node.name, ())):
-            H = outputs[0].shape[-1]
-            values = abs(node.kept_gates[..., i * H : (i + 1) * H]) if name != "cell" else np.zeros(1)
-            share = float(np.mean((values < FLAT) | (values > 1 - FLAT))) if name != "cell" else 0.0
-            self.gates.setdefault(node.path, {})[name] = share
+            if name != "cell":
+                H, T = outputs[0].shape[-1], node.kept_gates.shape[0]
+                alive = slice(None) if node.lengths is None else np.arange(T)[:, None] < node.lengths.array
+                values = node.kept_gates[..., i * H : (i + 1) * H][alive]
+                share = float(np.mean((values < FLAT) | (values > 1 - FLAT)))
+                self.gates.setdefault(node.path, {})[name] = share
 
 
 class Examination:
@@ -142,7 +144,7 @@ class Examination:
             raise ValueError(f"examine: loss_fn: returned {shape}, expected a scalar tensor")
         self.model.zero_grad()
         if loss.requires_grad:
-            loss.backward()
+            backward(loss)
         return output, loss
 
     def step(self, *batch):
@@ -203,11 +205,10 @@ def what_labels_tell(examination, batches):
 
     A shuffle keeps what all samples share, such as the pull of the outputs towards the mean target; what is left of the
     gradient after subtracting it comes from the pairs of input and target. In standard errors over pairs of batches;
-    None with fewer than three.
+    None with fewer than `ENOUGH`: where the way from the input to the target is long, as in the adding problem, it takes
+    so many to see it. No sample may be in two of them.
     """
-    if len(batches) == 1:
-        batches = cut(batches[0], PARTS)
-    if len(batches) < 3:
+    if len(batches) < ENOUGH:
         return None
     rng = np.random.default_rng(0)
     own = []
@@ -220,16 +221,8 @@ def what_labels_tell(examination, batches):
     return float(np.mean(cosines) / max(np.std(cosines) / np.sqrt(len(cosines)), 1e-12))
 
 
-def cut(batch, parts):
-    """A batch as some smaller ones."""
-    size = len(batch[-1]) // parts
-    if size < 2 or any(len(array) != len(batch[-1]) for array in batch):
-        return [batch]
-    return [tuple(as_tensor(a).array[i * size : (i + 1) * size] for a in batch) for i in range(parts)]
-
-
 def trial(examination, batches, steps, factor):
-    """Losses of a training whose learning rates are `factor` times those of the optimizer; it ends at a NaN or an Inf."""
+    """Losses of a training with `factor` times the optimizer's learning rates; it ends at a NaN or an Inf."""
     losses: list[float] = []
     with unchanged(examination.model, examination.optimizer):
         for group in examination.optimizer.param_groups:

@@ -8,7 +8,6 @@ RULES = (
     data.silent_input,
     data.masked_sequences,
     data.mismatched_loss,
-    data.mute_labels,
     units.dead,
     units.saturated,
     units.saturated_gates,
@@ -20,10 +19,28 @@ RULES = (
 )
 
 
-def judge(evidence):
-    """All verdicts on the evidence, the surest first.
+# a disease in the first place makes those behind it likely: they come after it, whatever their certainty
+EXPLAINS = {
+    "frozen layer": {"vanishing", "learning rate too low"},
+    "no signal from the data": {"dead units", "saturation", "vanishing", "exploding", "learning rate too high"},
+    "masked-out sequences": {"saturation", "vanishing", "learning rate too low"},
+    "label or loss mismatch": {"learning rate too high", "learning rate too low", "exploding"},
+    "initialisation scale": {"dead units", "saturation", "vanishing", "exploding", "learning rate too high"},
+    "dead units": {"vanishing", "learning rate too high", "learning rate too low"},
+    "saturation": {"vanishing", "learning rate too high", "learning rate too low"},
+    "exploding": {"learning rate too high"},
+    "vanishing": {"learning rate too low"},
+}
 
-    A NaN or an Inf makes all other figures meaningless, so that it is then the only verdict.
+
+def judge(evidence):
+    """All verdicts on the evidence: causes before what they explain, and the surest first.
+
+    A NaN or an Inf makes all other figures meaningless, so that it is then the only verdict. Whether labels tell
+    something cannot be seen through another disease, so that is asked last.
     """
     verdicts = numbers.nonfinite(evidence) or [verdict for rule in RULES for verdict in rule(evidence)]
-    return sorted(verdicts, key=lambda verdict: -verdict.certainty)
+    verdicts = verdicts or data.mute_labels(evidence)
+    found = {verdict.disease for verdict in verdicts}
+    causes = {verdict.disease: sum(verdict.disease in EXPLAINS.get(d, ()) for d in found) for verdict in verdicts}
+    return sorted(verdicts, key=lambda verdict: (causes[verdict.disease], -verdict.certainty))

@@ -7,7 +7,7 @@ from minidl.diagnose.verdict import Verdict, sureness
 LARGE, SMALL = 8.0, 0.02  # deviation of an input; what is normalised has about 1
 FAR = 10.0  # deviations between an input's mean and 0
 SPREAD = 300.0  # between the widest feature and the median one
-MUTE = 1.5  # standard errors by which labels explain gradients
+MUTE = 1.0  # standard errors by which labels explain gradients; over 2 for the healthy, within 1 of 0 for shuffled ones
 TAIL = 0.3  # share of the steps of sequences that say nothing
 FOREIGN = 50.0  # times that targets are larger than outputs
 
@@ -45,15 +45,16 @@ def silent_input(evidence):
 def masked_sequences(evidence):
     """Sequences of which the model sees little: padding without lengths, lengths that are too short, masked targets."""
     verdicts = []
-    x = evidence.inputs[0] if evidence.inputs else None
-    T = max(len(norms) for norms in evidence.times.values()) if evidence.times else 0
+    if not evidence.inputs or not evidence.times:
+        return []
+    x, T = evidence.inputs[0], max(len(norms) for norms in evidence.times.values())
     path = [name.rpartition(".")[0] for name in evidence.times][:1]
-    if T and x is not None and evidence.lengths is None and TAIL * T < x.tail < T:
+    if evidence.lengths is None and TAIL * T < x.tail < T:
         text = (
             f"the last {x.tail} of {T} steps are the same in every sequence (padding?), and the model gets no lengths"
         )
         verdicts.append(Verdict("masked-out sequences", text, sureness(x.tail / T, TAIL, 3), path, T - x.tail))
-    if T and evidence.lengths is not None:
+    if evidence.lengths is not None:
         known, seen = T - x.tail, float(np.mean(evidence.lengths))
         if seen < (1 - TAIL) * known:
             text = f"the model is told lengths of {seen:.3g} on average, but the sequences go on for {known} steps"
@@ -77,8 +78,12 @@ def mismatched_loss(evidence):
     if y is None or target is None:
         return []
     labels = target.dtype.kind == "i"
-    if labels and len(evidence.losses) and evidence.losses.min() < 0:
-        text = f"the loss for labels is negative ({evidence.losses.min():.3g}): logits where log-probabilities are expected, or a wrong sign"
+    lowest = min((losses.min() for losses in (evidence.losses, *evidence.trials.values()) if len(losses)), default=0.0)
+    if labels and lowest < 0:
+        text = (
+            f"the loss for labels becomes negative ({lowest:.3g}): logits where log-probabilities are expected, or a "
+            "wrong sign"
+        )
         verdicts.append(Verdict("label or loss mismatch", text, 0.99))
     if labels and y.ndim > 1 and y.shape[-1] > 1 and (y >= 0).all() and np.allclose(y.sum(-1), 1, atol=1e-4):
         text = (

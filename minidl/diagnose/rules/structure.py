@@ -6,7 +6,7 @@ from minidl.diagnose.verdict import Verdict
 
 
 def frozen(evidence):
-    """Parameters that want no gradient, have a learning rate of 0, belong to no optimizer, or that no gradient reaches."""
+    """Parameters that want no gradient, have a rate of 0, belong to no optimizer, or that no gradient reaches."""
     reasons: dict[str, list[str]] = {}
     optimised = any(p.lr is not None for p in evidence.parameters)
     for p in evidence.parameters:
