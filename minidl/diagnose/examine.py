@@ -205,8 +205,8 @@ def what_labels_tell(examination, batches):
 
     A shuffle keeps what all samples share, such as the pull of the outputs towards the mean target; what is left of the
     gradient after subtracting it comes from the pairs of input and target. In standard errors over pairs of batches;
-    None with fewer than `ENOUGH`: where the way from the input to the target is long, as in the adding problem, it takes
-    so many to see it. No sample may be in two of them.
+    None with fewer than `ENOUGH`: where the way from the input to the target is long, it takes so many to see it. No
+    sample may be in two of them.
     """
     if len(batches) < ENOUGH:
         return None

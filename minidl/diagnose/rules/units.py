@@ -13,7 +13,7 @@ def dead(evidence):
     found = []
     for layer in evidence.layers:
         share = lowest(layer.output["dead"])
-        if share > DEAD and carries_zeros(layer):
+        if share > DEAD and rectifies(layer):
             found.append((layer, share))
     if not found:
         return []
@@ -23,11 +23,9 @@ def dead(evidence):
     return [Verdict("dead units", text, sureness(share, DEAD, 2), paths(found), evidence=evidence)]
 
 
-def carries_zeros(layer):
-    """Whether zeros are what an activation made, and not a product of zeros."""
-    return layer.output["low"].min(initial=0) >= 0 and (
-        layer.role != "weights" or layer.output["zeros"].max() < 1 or True
-    )
+def rectifies(layer):
+    """Whether its outputs are never negative, as behind a ReLU."""
+    return layer.output["low"].min(initial=0) >= 0
 
 
 def saturated(evidence):
@@ -40,7 +38,7 @@ def saturated(evidence):
     if not found:
         return []
     layer, share = found[0]
-    text = f"{share:.0%} of the outputs of {layer.title} are at the flat ends of the activation, which let no gradient pass"
+    text = f"{share:.0%} of the outputs of {layer.title} are at the flat ends of the activation, where gradients end"
     evidence = {"saturated": share}
     return [Verdict("saturation", text, sureness(share, SATURATED, 1.5), paths(found), evidence=evidence)]
 
