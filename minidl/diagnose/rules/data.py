@@ -7,7 +7,10 @@ from minidl.diagnose.verdict import Verdict, sureness
 LARGE, SMALL = 8.0, 0.02  # deviation of an input; what is normalised has about 1
 FAR = 10.0  # deviations between an input's mean and 0
 SPREAD = 300.0  # between the widest feature and the median one
-MUTE = 1.0  # standard errors by which labels explain gradients; over 2 for the healthy, within 1 of 0 for shuffled ones
+MUTE = 1.5  # standard errors by which labels explain gradients: within 1.5 of 0 where they are shuffled
+LEARNED = (
+    0.6  # times the loss of the best constant answer: a trial that comes below it has found something in the labels
+)
 TAIL = 0.3  # share of the steps of sequences that say nothing
 FOREIGN = 50.0  # times that targets are larger than outputs
 
@@ -104,8 +107,16 @@ def mismatched_loss(evidence):
 
 def mute_labels(evidence):
     """Targets that the inputs do not explain: shuffled, shifted by a row, or of another data set."""
-    z = evidence.labels
-    if z is None or z > MUTE or silent_input(evidence):
+    z, trials = evidence.labels, evidence.trials.values()
+    if z is None or z > MUTE or any(losses[-1] < LEARNED * constant_answer(evidence.target) for losses in trials):
         return []
     text = f"gradients of different batches agree no better than with shuffled targets ({z:.1f} standard errors)"
     return [Verdict("label or loss mismatch", text, 0.6, evidence={"z": z})]
+
+
+def constant_answer(target):
+    """The loss of the best answer that does not look at the input: cross entropy for labels, squared error for numbers."""
+    if target.dtype.kind == "f":
+        return float(target.var(axis=0, dtype=np.float64).mean())
+    shares = np.unique(target[target >= 0], return_counts=True)[1] / max((target >= 0).sum(), 1)
+    return float(-(shares * np.log(shares)).sum())

@@ -5,7 +5,7 @@ import numpy as np
 from minidl.diagnose.verdict import Verdict, sureness
 
 LARGE_STEP = 0.3  # update by weight; about 0.001 to 0.05 is usual at the start
-STUCK = 0.5  # of the first loss: a rate that comes below it in so few steps is not too low
+STUCK = 0.65  # of the first loss: a rate that comes below it in so few steps is not too low
 HIGH, LOW = (
     0.75,
     0.6,
