@@ -126,7 +126,7 @@ class Evidence:
         Losses of trials with the learning rate times a factor, the trial at 1 among them.
     labels : float or None
         How much more the gradients of different batches have in common than they would with shuffled targets, in
-        standard errors.
+        deviations of the latter.
     gates : dict of str to dict of str to float
         Share of each gate's values that are nearly 0 or 1, by layer.
     times : dict of str to ndarray

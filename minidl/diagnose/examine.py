@@ -14,7 +14,8 @@ from minidl.train.kept import kept
 from minidl.train.trainer import mode
 
 FACTORS = (0.01, 0.1, 1.0, 30.0, 300.0)  # of the learning rate, in the trials
-SHUFFLES = 3
+SHUFFLES = 6
+COORDINATES = 20_000  # of the gradient, drawn at random
 FLAT = 0.0127  # a gate below it, or as close to 1, has lost 19 in 20 parts of its slope
 ENOUGH = 16  # batches, to tell whether the targets follow from the inputs
 
@@ -189,24 +190,35 @@ def named(examination, batch, error):
 
 
 def what_labels_tell(examination, batches):
-    """How much gradients of different batches have in common, beyond what they have with shuffled targets.
+    """How much more the gradients of different batches have in common than with shuffled targets, in deviations.
 
-    A shuffle keeps what all samples share, such as the pull of the outputs towards the mean target; what is left of the
-    gradient after subtracting it comes from the pairs of input and target. In standard errors over pairs of batches;
-    None with fewer than `ENOUGH`: where the way from the input to the target is long, it takes so many to see it. No
-    sample may be in two of them.
+    What all samples share, such as the pull of the outputs towards the mean target, is in the gradients for shuffled
+    targets, too, and so subtracted. What is left comes from the pairs of input and target, and its agreement between
+    batches is compared with that of other shuffles. None with fewer batches than `ENOUGH`: where the way from the input
+    to the target is long, it takes so many to see it. No sample may be in two of them.
     """
     if len(batches) < ENOUGH:
         return None
     rng = np.random.default_rng(0)
-    own = []
-    for *inputs, target in batches:
+    size = sum(p.array.size for p in examination.parameters)
+    chosen = rng.choice(size, min(size, COORDINATES), replace=False)
+    gradients = np.zeros((1 + SHUFFLES, len(batches), len(chosen)))
+    for b, (*inputs, target) in enumerate(batches):
         target = as_tensor(target).array
-        shuffled = [examination.gradient(*inputs, target[rng.permutation(len(target))]) for _ in range(SHUFFLES)]
-        difference = examination.gradient(*inputs, target) - np.mean(shuffled, 0)
-        own.append(difference / max(np.linalg.norm(difference), 1e-300))
-    cosines = [a @ b for a, b in itertools.combinations(own, 2)]
-    return float(np.mean(cosines) / max(np.std(cosines) / np.sqrt(len(cosines)), 1e-12))
+        for k in range(1 + SHUFFLES):
+            shown = target[rng.permutation(len(target))] if k else target
+            gradients[k, b] = examination.gradient(*inputs, shown)[chosen]
+    shared = [agreement(gradients, k) for k in range(1 + SHUFFLES)]
+    return float((shared[0] - np.mean(shared[1:])) / max(np.std(shared[1:], ddof=1), 1e-12))
+
+
+def agreement(gradients, k):
+    """The mean cosine between batches of one kind of gradients (kinds, batches, size), less what shuffled kinds share."""
+    others = [other for other in range(1, len(gradients)) if other != k]
+    own = gradients[k] - gradients[others].mean(0)
+    own /= np.maximum(np.linalg.norm(own, axis=1, keepdims=True), 1e-300)
+    count = len(own)
+    return ((own.sum(0) ** 2).sum() - (own**2).sum()) / (count * (count - 1))
 
 
 def trial(examination, batches, steps, factor):

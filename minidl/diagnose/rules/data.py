@@ -7,7 +7,7 @@ from minidl.diagnose.verdict import Verdict, sureness
 LARGE, SMALL = 8.0, 0.02  # deviation of an input; what is normalised has about 1
 FAR = 10.0  # deviations between an input's mean and 0
 SPREAD = 300.0  # between the widest feature and the median one
-MUTE = 1.5  # standard errors by which labels explain gradients: within 1.5 of 0 where they are shuffled
+MUTE = 2.0  # deviations by which labels explain gradients
 LEARNED = (
     0.6  # times the loss of the best constant answer: a trial that comes below it has found something in the labels
 )
@@ -110,7 +110,7 @@ def mute_labels(evidence):
     z, trials = evidence.labels, evidence.trials.values()
     if z is None or z > MUTE or any(losses[-1] < LEARNED * constant_answer(evidence.target) for losses in trials):
         return []
-    text = f"gradients of different batches agree no better than with shuffled targets ({z:.1f} standard errors)"
+    text = f"gradients of different batches agree no better than with shuffled targets ({z:.1f} deviations)"
     return [Verdict("label or loss mismatch", text, 0.6, evidence={"z": z})]
 
 
