@@ -213,7 +213,7 @@ def what_labels_tell(examination, batches):
 
 
 def agreement(gradients, k):
-    """The mean cosine between batches of one kind of gradients (kinds, batches, size), less what shuffled kinds share."""
+    """The mean cosine between batches of one kind of gradients (kinds, batches, size), less what the shuffles share."""
     others = [other for other in range(1, len(gradients)) if other != k]
     own = gradients[k] - gradients[others].mean(0)
     own /= np.maximum(np.linalg.norm(own, axis=1, keepdims=True), 1e-300)
