@@ -94,14 +94,14 @@ def origin(arrays, recording, stop):
     with Inquest(recording.leaves(), updates) as inquest:
         generator.counter[1] -= sum(draws(call) for call in calls)
         for call in calls:
-            if call.phase in ("forward", "backward"):
+            if call.phase in ("forward", "backward") and not call.closed:
                 inquest.run(call)
         return inquest.cause(arrays)
 
 
 def draws(call):
     """Whether a call has drawn random numbers."""
-    return any(array is generator.counter for array in call.outputs) and (call.gate is None or call.gate[0] != 0)
+    return any(array is generator.counter for array in call.outputs) and not call.closed
 
 
 def origin_in_graph(root, nodes):
