@@ -61,6 +61,8 @@ class Update(Caller):
         gradients = [p.buffer if p.flag is not None and p.flag[0] else None for p in self.parameters]
         found = spoiled(self.parameters, gradients)
         what = f"the gradient of {found}" if found else spoiled(self.parameters, [p.array for p in self.parameters])
+        if not what:
+            return f"all values are finite, but their norm is too large for {call.dtype}", None
         finding = None if recording is None and not state.detect_anomaly else origin(gradients, recording, call)
         advice = "To learn which node made it first, record the step, or run it under minidl.detect_anomaly()"
         return f"NaN or Inf in {what}. {finding or advice}", finding
