@@ -214,3 +214,15 @@ def test_a_unit_that_is_saturated_for_every_sample():
     with probe:
         model(np.array([[0.1, 0.2], [-0.1, 0.3]], np.float32)).sum().backward()
     assert probe.layers[1].activation()["saturated"] == probe.layers[1].activation()["stuck"] == 0.5
+
+
+def test_weights_that_are_computed():
+    dl.manual_seed(0)
+    P = nn.utils.parametrizations
+    model = nn.Sequential(P.weight_norm(nn.Linear(3, 4)), P.weight_standardization(nn.Linear(4, 2, bias=False)))
+    probe = stabilize.Probe(model)
+    with probe:
+        model(np.ones((2, 3), np.float32)).sum().backward()
+    found = {layer.path: layer.weights for layer in probe.layers if layer.role == "weights"}
+    computed = "0.parametrizations.weight.original"
+    assert found == {"0": [f"{computed}1", f"{computed}0", "0.bias"], "1": ["1.parametrizations.weight.original"]}

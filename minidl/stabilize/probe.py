@@ -58,14 +58,14 @@ class Layer(Measurement):
     units : int
         Numbers that it makes of a sample.
     weights : list of str
-        Names of the parameters that the node reads.
+        Names of the parameters that the node reads, or that a parametrization computes its weights from.
     """
 
     def __init__(self, clock, node, units, number):
         super().__init__()
         self.path, self.operation, self.number = node.path, node.name, number
         self.role, self.saturates, self.units = node.role, node.saturates, units
-        self.weights = [x.name or "" for x in node.inputs if x.is_leaf and x.requires_grad]
+        self.weights = [x.name or "" for source in node.inputs for x in trained(source)]
         self.clock = clock
         self.outputs, self.signals = Ring(clock, SIGNAL), Ring(clock, SIGNAL)
 
@@ -260,6 +260,14 @@ class Probe(Observer):
             )
             lines.append(tuple(row))
         return table(lines)
+
+
+def trained(x):
+    """The parameters behind an input of a layer: itself, or what a parametrization computes it from."""
+    if x.is_leaf:
+        return [x] if x.requires_grad else []
+    inputs = x.node.inputs if ".parametrizations." in f".{x.node.path}" else []
+    return [parameter for source in inputs for parameter in trained(source)]
 
 
 def last(rows):

@@ -192,7 +192,9 @@ def without_last_layer(function, parameters):
     """Those that belong to another module than the last; ValueError if none are left."""
 
     def layer(parameter):
-        return id(parameter) if parameter.name is None else parameter.name.rpartition(".")[0]
+        if parameter.name is None:
+            return id(parameter)
+        return f".{parameter.name}".rpartition(".")[0].partition(".parametrizations")[0]
 
     kept = [parameter for parameter in parameters if layer(parameter) != layer(parameters[-1])]
     if not kept:
