@@ -13,6 +13,9 @@ from minidl.engine.random import generator
 from minidl.engine.state import Switch, no_grad, state, version
 
 
+UNKNOWN = "No call made it: it was so from the start, or what the calls read has changed since"
+
+
 class Watch(Provenance):
     """Runs eager calls, and raises NonFiniteError at the first NaN, or Inf that nobody asked for."""
 
@@ -97,6 +100,14 @@ def origin(arrays, recording, stop):
             if call.phase in ("forward", "backward") and not call.closed:
                 inquest.run(call)
         return inquest.cause(arrays)
+
+
+def blame(arrays, recording, stop):
+    """Who made the NaN and Inf in `arrays`, in words and as a finding; advice and None if nobody has noted the calls."""
+    if recording is None and not state.detect_anomaly:
+        return "To learn which node made it first, record the step, or run it under minidl.detect_anomaly()", None
+    finding = origin(arrays, recording, stop)
+    return str(finding or UNKNOWN), finding
 
 
 def draws(call):

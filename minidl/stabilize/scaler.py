@@ -25,6 +25,12 @@ class Scale(Node):
         self.call(kernels.scale, [self.grad()], [dy, self.factor], [dy.size])
 
 
+class Usable(Gate, Update):
+    """A block that runs where no gradient of an optimizer held a NaN or an Inf."""
+
+    name = "grad_scaler"
+
+
 class GradScaler(Update):
     """Multiplies the loss by a scale and divides the gradients by it; a step with NaN or Inf is left out.
 
@@ -95,7 +101,7 @@ class GradScaler(Update):
         for done, what in ((self.stepped, "step"), (self.unscaled, "unscale_")):
             if optimizer in done:
                 raise RuntimeError(f"{self.name}: unscale_: {what} has run for this optimizer since the last update()")
-        gate = self.gates.setdefault(optimizer, Gate())
+        gate = self.gates.setdefault(optimizer, Usable())
         self.call(fill, [gate.open], [], [1], [1.0])
         for members in with_gradient(optimizer.parameters).values():
             pieces = gradient_segments(members)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minidl.engine import Caller, Tensor, memory, outside_recordings, state
-from minidl.engine.origin import origin
+from minidl.engine.origin import blame
 from minidl.kernels.update import SEGMENT
 
 
@@ -63,9 +63,8 @@ class Update(Caller):
         what = f"the gradient of {found}" if found else spoiled(self.parameters, [p.array for p in self.parameters])
         if not what:
             return f"all values are finite, but their norm is too large for {call.dtype}", None
-        finding = None if recording is None and not state.detect_anomaly else origin(gradients, recording, call)
-        advice = "To learn which node made it first, record the step, or run it under minidl.detect_anomaly()"
-        return f"NaN or Inf in {what}. {finding or advice}", finding
+        who, finding = blame(gradients, recording, call)
+        return f"NaN or Inf in {what}. {who}", finding
 
 
 class Setting:
