@@ -144,7 +144,7 @@ class Probe(Observer):
         self.known: dict[tuple, Layer] = {}
         self.weights = Ring(self.clock, WEIGHT, len(self.parameters))
         self.losses = np.zeros(every * history)
-        self.before = [memory.zeros(p.shape, p.dtype) for p in self.parameters]
+        self.before = [memory.zeros(0, p.dtype) for p in self.parameters]
         self.forget()
 
     layers = property(lambda self: list(self.known.values()))
@@ -171,8 +171,10 @@ class Probe(Observer):
         self.forget()
         self.caller.call(kernels.tick, [], [], dtype=np.dtype(np.float64), scratch=[self.clock, self.due.open])
         with self.due:
-            for parameter, before in zip(self.parameters, self.before, strict=True):
-                self.caller.call(copy, [before], [parameter], [before.size])
+            for i, p in enumerate(self.parameters):
+                if self.before[i].shape != p.shape or self.before[i].dtype != p.dtype:  # the first time, or converted
+                    self.before[i] = memory.zeros(p.shape, p.dtype)
+                self.caller.call(copy, [self.before[i]], [p], [self.before[i].size])
         return self
 
     def __exit__(self, *error):
