@@ -12,7 +12,6 @@ from minidl.engine.provenance import Provenance, spoiled
 from minidl.engine.random import generator
 from minidl.engine.state import Switch, no_grad, state, version
 
-
 UNKNOWN = "No call made it: it was so from the start, or what the calls read has changed since"
 
 
@@ -103,7 +102,7 @@ def origin(arrays, recording, stop):
 
 
 def blame(arrays, recording, stop):
-    """Who made the NaN and Inf in `arrays`, in words and as a finding; advice and None if nobody has noted the calls."""
+    """Who made the NaN and Inf in `arrays`, in words and as a finding; advice and None if nobody noted the calls."""
     if recording is None and not state.detect_anomaly:
         return "To learn which node made it first, record the step, or run it under minidl.detect_anomaly()", None
     finding = origin(arrays, recording, stop)
