@@ -18,7 +18,7 @@ from minidl.engine.tensor import Tensor, as_tensor
 from minidl.kernels.elementwise import copy, expect_flags
 from minidl.kernels.kernel import Status
 
-SWITCHES = ("training", "requires_grad")  # guards whose values come back
+SWITCHES = ("training", "requires_grad", "inside")  # guards whose values come back
 
 
 class Recording(Caller):
