@@ -98,9 +98,10 @@ class SpikeGuard(Gate, Update):
     Notes
     -----
     `backward` refuses a loss that is NaN or Inf before the guard sees it: ``loss.backward(on_nonfinite="ignore")``
-    leaves it to the guard. Watching the update costs two passes over weights and state, and the optimizer looks at the
-    gradients first, in its own way (`on_nonfinite`). What else the block holds is left out, too: clips, averages of
-    weights. Running statistics of layers are not put back: they belong to the model.
+    leaves it to the guard. What else the block holds is left out, too: clips, averages of weights. Watching the update
+    costs two passes over weights and state, and the optimizer looks at the gradients first, in its own way
+    (`on_nonfinite`); only weights and state are put back then, so averages of weights belong behind the block. Running
+    statistics of layers are never put back: they belong to the model.
 
     Examples
     --------
@@ -115,7 +116,6 @@ class SpikeGuard(Gate, Update):
     """
 
     name = "spike_guard"
-    acts = "around"
     threshold = Setting(0, positive)
     alpha = Setting(1, fraction)
     warmup = Setting(2, whole)
@@ -157,6 +157,7 @@ class SpikeGuard(Gate, Update):
         self.past = Snapshots(optimizer, int(snapshots)) if on_spike == "rollback" else None
         self.statistics = SpikeStatistics(DONE[on_spike], "loss" if watch == "loss" else f"norm of the {watch}")
 
+    acts = property(lambda self: "step" if self.watch == "update" else "around", doc="See `Update`.")
     answers_nonfinite = property(lambda self: self.watch != "update", doc="Whether it sees a NaN before the optimizer.")
     parameters = property(lambda self: self.optimizer.parameters, doc="Those of the optimizer.")
     factor = property(lambda self: float(self.cells[3]), doc="Of the learning rates; 1 leaves them as they are.")

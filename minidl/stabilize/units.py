@@ -137,6 +137,7 @@ class MaxNorm(Update):
     """
 
     name = "MaxNorm"
+    acts = "after"
     max_norm = Setting(0, positive)
 
     def __init__(self, parameters, max_norm, dim=0, on_nonfinite="raise"):

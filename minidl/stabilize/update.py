@@ -18,9 +18,10 @@ class Update(Caller):
         Those whose gradients it reads or changes.
     cells : ndarray of float64
         Its settings (see `Setting`), in the order in which the kernel reads them.
-    acts : {"before", "around", "after"} or None
+    acts : {"before", "around", "step", "after"} or None
         When a loop that is given the node lets it act: on the gradients before the optimizer's step, on the weights
-        after it, or around it, as a gate whose block the step is. None if only a loop written for it can use it.
+        after it, or as a gate: around all that comes after it, or around the step alone, which it may undo. None if
+        only a loop written for it can use it.
     answers_nonfinite : bool
         Whether it does something about a loss that is NaN or Inf, so that `backward` may let that pass.
     """
