@@ -184,6 +184,38 @@ def test_a_gate_vouches_for_nothing_outside_its_block():
         step(np.array([1.0, 0.0]))  # the block is closed
 
 
+def test_a_model_that_is_converted():
+    model = nn.Linear(2, 1, bias=False)
+    accumulate = stabilize.GradientAccumulation(model.parameters(), 2)
+    for dtype in ("float32", "float64"):
+        model.to(dtype)
+        for scale in (1.0, 3.0):
+            model.weight.grad = None
+            (model(np.ones((1, 2), dtype)) * scale).sum().backward()
+            with accumulate:
+                pass
+        np.testing.assert_array_equal(model.weight.grad.numpy(), [[2.0, 2.0]])
+
+
+def test_a_nan_of_an_earlier_step():
+    p = dl.Parameter(np.ones(2))
+    accumulate, optimizer = stabilize.GradientAccumulation(p, 2), optim.SGD([p])
+
+    @dl.record
+    def step(scale):
+        optimizer.zero_grad()
+        (p * scale).sqrt().sum().backward()
+        with accumulate:
+            optimizer.step()
+
+    step(np.array([1.0, 0.0]))
+    with pytest.raises(FloatingPointError, match="No call made it: it was so from the start"):
+        step(np.ones(2))
+    step(np.ones(2))
+    step(np.ones(2))
+    np.testing.assert_allclose(p.numpy(), 1 - 1e-3 / 2)
+
+
 @pytest.mark.parametrize("steps", [0, -1, 1.5, np.nan])
 def test_bad_input(steps):
     with pytest.raises(ValueError, match="GradientAccumulation: steps: got"):

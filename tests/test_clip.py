@@ -68,6 +68,13 @@ def test_nonfinite_gradients(value):
     assert not flat(ps).any()
 
 
+def test_a_norm_too_large_for_its_dtype():
+    p = dl.Parameter(np.ones(4, np.float32))
+    p.grad = np.full(4, 3e38, np.float32)
+    with pytest.raises(FloatingPointError, match="all values are finite, but their norm is too large for float32"):
+        nn.utils.clip_grad_norm_(p, 1.0)
+
+
 def test_value():
     ps = parameters()
     before = flat(ps)

@@ -125,6 +125,29 @@ def test_a_recorded_step_is_recorded_again_under_an_observer():
     assert sum(len(found) for found in step.recordings.values()) == 2
 
 
+def test_recordings_under_observers_that_are_gone_are_dropped():
+    model, watcher = nn.Linear(3, 4), Watcher()
+    step = dl.record(lambda x: model(x).sum())
+    x = np.ones((2, 3), np.float32)
+    for _ in range(4):
+        with watcher:
+            step(x)
+        with Watcher():
+            step(x)
+        step(x)
+    assert sum(len(found) for found in step.recordings.values()) <= 3  # of nobody, the one, the last of the others
+
+
+def test_a_closed_block_is_no_anomaly():
+    x, gate = dl.Parameter(np.ones(3)), EveryThird()
+    x.grad = np.array([1.0, np.nan, 1.0])
+    clip = stabilize.ClipGradValue(x, 1.0)
+    gate.decide(0)
+    with dl.detect_anomaly(), gate:
+        clip()
+    assert clip.statistics.calls == 0
+
+
 def test_statistics_of_a_clip_in_replays():
     x = dl.Parameter(np.zeros(4))
     clip = stabilize.ClipGradNorm([x], 1.0)

@@ -42,6 +42,26 @@ def test_scale_goes_up_and_down(wrap):
     assert "33.3% left out" in str(s)
 
 
+def test_a_recording_that_failed_does_not_count():
+    x = dl.Parameter(np.zeros(3))
+    optimizer, scaler = optim.SGD([x], lr=0.5), stabilize.GradScaler()
+    clip = stabilize.ClipGradNorm([x], 1e9)
+
+    @dl.record
+    def step(gradient):
+        optimizer.zero_grad()
+        scaler.scale((x * gradient).sum()).backward(on_nonfinite="ignore")
+        scaler.unscale_(optimizer)
+        clip()
+        scaler.step(optimizer)
+        scaler.update()
+
+    with pytest.raises(dl.NonFiniteError):
+        step(GOOD * np.nan)
+    step(GOOD)
+    np.testing.assert_allclose(x.numpy(), -0.5 * GOOD)
+
+
 def test_gradients_are_unscaled_once():
     step, x, scaler, optimizer = make()
     scaler.scale((x * GOOD).sum()).backward()

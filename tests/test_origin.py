@@ -1,6 +1,7 @@
 """Who made the first NaN or Inf: planted faults, in recorded steps and in eager code."""
 
 import contextlib
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -342,6 +343,17 @@ def test_legal_infinities_pass_under_detect_anomaly():
     with dl.detect_anomaly():
         assert np.isfinite(float(case.train(case.x, case.y)))
         assert F.where(np.array([True, False]), np.array([1.0, NAN]), 0.0).sum().item() == 1
+
+
+def test_an_error_can_be_sent_to_another_process():
+    p = dl.Parameter(np.ones(3, np.float32))
+    step = dl.record(lambda x: (p * x).log().sum().backward())
+    with pytest.raises(dl.NonFiniteError) as caught:
+        step(np.array([1.0, -1.0, 1.0], np.float32))
+    sent = pickle.loads(pickle.dumps(caught.value))
+    assert str(sent) == str(caught.value) and sent.finding.operation == "log"
+    with pytest.raises(ValueError, match="dump: the error does not come from a recorded step"):
+        sent.dump("nowhere")
 
 
 def test_a_bare_error_has_no_finding():

@@ -237,3 +237,30 @@ def test_printed():
     rows, text = step.listing(1), str(step)
     probes = sum(row.phase == "probe" for row in rows)
     assert text.count("probe") == 1 and f"of these {probes} of probes" in text and "zero_grad" in text
+
+
+def test_weights_that_are_computed():
+    dl.manual_seed(0)
+    P = nn.utils.parametrizations
+    model = nn.Sequential(P.weight_norm(nn.Linear(3, 4)), P.weight_standardization(nn.Linear(4, 2, bias=False)))
+    probe = stabilize.Probe(model)
+    with probe:
+        model(np.ones((2, 3), np.float32)).sum().backward()
+    found = {layer.path: layer.weights for layer in probe.layers if layer.role == "weights"}
+    computed = "0.parametrizations.weight.original"
+    assert found == {"0": [f"{computed}1", f"{computed}0", "0.bias"], "1": ["1.parametrizations.weight.original"]}
+
+
+def test_a_model_that_is_converted():
+    model = mlp()
+    probe = stabilize.Probe(model, every=1)
+    x, y, _ = batches(1)[0]
+    for dtype in ("float32", "float64"):
+        model.to(dtype)
+        optimizer = optim.SGD(model.parameters(), lr=0.5)
+        with probe:
+            optimizer.zero_grad()
+            F.cross_entropy(model(x.astype(dtype)), y).backward()
+            optimizer.step()
+    rows = probe.parameter("0.weight")
+    np.testing.assert_allclose(rows["update"], 0.5 * rows["gradient"], rtol=1e-4)

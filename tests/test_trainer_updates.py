@@ -48,6 +48,22 @@ def test_equals_a_loop_by_hand():
     assert guard.statistics.calls == 16 and guard.statistics.acted > 0
 
 
+def test_an_average_does_not_see_a_step_that_is_undone():
+    trainer, (average, guard, bound) = with_updates(
+        lambda t: stabilize.WeightAverage(t.model, 0.5),
+        lambda t: stabilize.SpikeGuard(t.optimizer, "update", threshold=9, warmup=4),
+        lambda t: stabilize.MaxNorm(t.model.parameters(), 0.3),
+    )
+    trainer.fit(batches(), epochs=4)
+    trainer.optimizer.param_groups[0]["lr"] = 1e6
+    before = weights(trainer.model)
+    trainer.fit(batches(), epochs=1)
+    assert guard.statistics.acted > 0 and same(before, weights(trainer.model))
+    assert all(abs(mean).max() < 10 for mean in average.averages.values())
+    assert all(np.linalg.norm(w, axis=1).max() <= 0.3001 for w in before.values() if w.ndim > 1)
+    assert bound.statistics.acted > 0
+
+
 def test_a_nan_in_the_data_is_left_to_the_guard():
     x, y = clouds().tensors
     spoiled = x.copy()
@@ -79,6 +95,6 @@ def test_language_trainer():
 
 def test_what_cannot_act():
     trainer = make()
-    for wrong in (stabilize.GradScaler(), 1.0, stabilize.clip_grad_norm_):
+    for wrong in (stabilize.GradScaler(), 1.0, stabilize.clip_grad_norm_, trainer.optimizer):
         with pytest.raises(TypeError, match="Trainer: updates: got"):
             Trainer(trainer.model, trainer.optimizer, updates=[wrong])

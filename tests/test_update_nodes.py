@@ -192,10 +192,21 @@ def test_the_last_layer_is_excluded():
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
     assert [p.name for p in stabilize.AdaptiveClip(model.parameters()).parameters] == ["0.weight", "0.bias"]
     assert len(stabilize.AdaptiveClip(model.parameters(), exclude_last=False).parameters) == 4
+    nn.utils.parametrizations.weight_norm(model[2])  # one more parameter, behind the bias
+    assert [p.name for p in stabilize.AdaptiveClip(model.parameters()).parameters] == ["0.weight", "0.bias"]
     unnamed = [dl.Parameter(np.ones(2)), dl.Parameter(np.ones(2))]
     assert stabilize.AdaptiveClip(unnamed).parameters == unnamed[:1]
     with pytest.raises(ValueError, match="AdaptiveClip: parameters: all belong to the last layer"):
         stabilize.AdaptiveClip(nn.Linear(3, 4).parameters())
+
+
+def test_means_of_numbers_whose_sum_is_too_large_for_a_float():
+    p = dl.Parameter(np.ones((2, 3000), np.float32))
+    p.grad = np.linspace(1e38, 3e38, 6000, dtype=np.float32).reshape(2, 3000)
+    wanted = p.grad.numpy().astype(np.float64)
+    wanted -= wanted.mean(1, keepdims=True)
+    stabilize.CentralizeGradient([p])()
+    np.testing.assert_allclose(p.grad.numpy(), wanted, atol=1e32)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -108,6 +108,17 @@ def test_applied_in_place_and_back():
     assert "WeightAverage" in str(step)
 
 
+def test_a_recorded_step_is_refused_where_the_model_has_the_averages():
+    model = nn.Linear(2, 1)
+    average = stabilize.WeightAverage(model, 0.5)
+    step = dl.record(lambda: average())
+    step()
+    with average.applied(), pytest.raises(RuntimeError, match=r"called inside applied\(\)"):
+        step()
+    step()
+    assert average.n_averaged == 2 and sum(map(len, step.recordings.values())) == 1
+
+
 def test_before_the_first_call_it_is_the_model():
     model = nn.Linear(2, 2)
     average = stabilize.WeightAverage(model)

@@ -4,7 +4,7 @@ import numpy as np
 
 from minidl.engine import memory
 from minidl.engine.node import Caller
-from minidl.engine.origin import origin, origin_in_graph
+from minidl.engine.origin import UNKNOWN, origin, origin_in_graph
 from minidl.engine.state import no_grad, state
 from minidl.engine.tensor import as_array
 from minidl.kernels.elementwise import accumulate, check_finite, copy, fill, set_flags
@@ -119,8 +119,7 @@ class Backward(Caller):
         """Who made the NaN or Inf."""
         eager = recording is None
         finding = origin_in_graph(self.root, self.nodes) if eager else origin(call.inputs, recording, call)
-        unknown = "No call made it: it was so from the start, or what the calls read has changed since"
-        return f"the tensor to differentiate is NaN or Inf. {finding or unknown}", finding
+        return f"the tensor to differentiate is NaN or Inf. {finding or UNKNOWN}", finding
 
 
 def mark(caller, leaves, present):

@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 
+from minidl.engine.origin import draws
 from minidl.engine.pool import Chunk
 from minidl.engine.random import generator
 
@@ -24,7 +25,7 @@ def write(path, recording, call):
     calls = recording.calls_before(call)
     names = {id(x.array): x.name for x in recording.leaves()}
     found = found_by(calls, {id(feed.array) for feed in recording.feeds})
-    draws = sum(any(array is generator.counter for array in before.outputs) for before in calls)
+    drawn = sum(draws(before) for before in calls)
     arrays = {f"found.{i}": array for i, array in enumerate(found.values())}
     arrays |= {f"argument.{i}": a.array for i, a in enumerate(recording.arguments) if hasattr(a, "array")}
     plain = [None if hasattr(a, "array") else a for a in recording.arguments]
@@ -33,7 +34,7 @@ def write(path, recording, call):
         arrays["about"] = np.array(json.dumps(about))
     except TypeError:
         raise TypeError(f"dump: the step's arguments are {plain}, of which not all fit into a file") from None
-    arrays["counter"] = generator.counter - np.array([0, draws], np.uint64)
+    arrays["counter"] = generator.counter - np.array([0, drawn], np.uint64)
     with open(f"{path}.tmp", "wb") as file:
         np.savez(file, **arrays)
     os.replace(f"{path}.tmp", path)

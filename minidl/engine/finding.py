@@ -21,6 +21,9 @@ class NonFiniteError(FloatingPointError):
         self.recording: Any = None  # of the step that has failed, and the call that has noticed
         self.call: Any = None
 
+    def __reduce__(self):  # in another process there is no step to dump
+        return type(self), (*self.args, self.finding)
+
     def dump(self, path):
         """Write the failed step to a file, from which ``step.reproduce(path)`` runs it again, in any process.
 

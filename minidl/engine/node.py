@@ -62,7 +62,7 @@ class Caller:
         )
         if recording is not None:
             recording.before(call)
-        status = watch.run(call) if watch else call.run()
+        status = watch.run(call) if watch and not call.closed else call.run()
         if status:
             self.resolve(call, status, recording)
         if recording is not None:

@@ -12,6 +12,8 @@ from minidl.engine.provenance import Provenance, spoiled
 from minidl.engine.random import generator
 from minidl.engine.state import Switch, no_grad, state, version
 
+UNKNOWN = "No call made it: it was so from the start, or what the calls read has changed since"
+
 
 class Watch(Provenance):
     """Runs eager calls, and raises NonFiniteError at the first NaN, or Inf that nobody asked for."""
@@ -94,14 +96,22 @@ def origin(arrays, recording, stop):
     with Inquest(recording.leaves(), updates) as inquest:
         generator.counter[1] -= sum(draws(call) for call in calls)
         for call in calls:
-            if call.phase in ("forward", "backward"):
+            if call.phase in ("forward", "backward") and not call.closed:
                 inquest.run(call)
         return inquest.cause(arrays)
 
 
+def blame(arrays, recording, stop):
+    """Who made the NaN and Inf in `arrays`, in words and as a finding; advice and None if nobody noted the calls."""
+    if recording is None and not state.detect_anomaly:
+        return "To learn which node made it first, record the step, or run it under minidl.detect_anomaly()", None
+    finding = origin(arrays, recording, stop)
+    return str(finding or UNKNOWN), finding
+
+
 def draws(call):
     """Whether a call has drawn random numbers."""
-    return any(array is generator.counter for array in call.outputs) and (call.gate is None or call.gate[0] != 0)
+    return any(array is generator.counter for array in call.outputs) and not call.closed
 
 
 def origin_in_graph(root, nodes):

@@ -18,7 +18,7 @@ from minidl.engine.tensor import Tensor, as_tensor
 from minidl.kernels.elementwise import copy, expect_flags
 from minidl.kernels.kernel import Status
 
-SWITCHES = ("training", "requires_grad")  # guards whose values come back
+SWITCHES = ("training", "requires_grad", "inside")  # guards whose values come back
 
 
 class Recording(Caller):
@@ -75,7 +75,8 @@ class Recording(Caller):
         finally:
             state.recording, state.pool, state.gate = None, None, gate
             self.read.clear()
-        self.version, self.grad_enabled, self.observer = version.count, state.grad_enabled, state.observer
+        self.version, self.grad_enabled = version.count, state.grad_enabled
+        self.observer = watcher()
         self.keep_what_lasts()
         self.check_flags_first()
 
@@ -164,7 +165,7 @@ class Recording(Caller):
     def holds(self):
         """Whether what the recording took for granted is still so."""
         if self.version != version.count:
-            if self.observer is not state.observer:
+            if self.observer != watcher():
                 return False
             for (reference, attribute), value in self.guards.items():
                 owner = reference()
@@ -174,7 +175,9 @@ class Recording(Caller):
         return True
 
     def lost(self):
-        """Whether the recording can never hold again: something was replaced that does not come back."""
+        """Whether the recording can never hold again: something was replaced, or is gone, that does not come back."""
+        if self.observer is not None and self.observer() is None:
+            return True
         return any(
             attribute not in SWITCHES and owner() is not None and getattr(owner(), attribute) is not value
             for (owner, attribute), value in self.guards.items()
@@ -439,6 +442,11 @@ def named(arguments, share=lambda array: array):
         if isinstance(argument, Tensor):
             argument.name = f"argument {i}"
     return found
+
+
+def watcher():
+    """A weak reference to who watches, which the next observer never equals; None if nobody does."""
+    return state.observer and weakref.ref(state.observer)
 
 
 def arrays_of(arguments):

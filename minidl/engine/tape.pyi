@@ -17,6 +17,7 @@ class Call:
     node: Any
     phase: str
     gate: NDArray[np.float64] | None
+    closed: bool
 
     def __init__(
         self,

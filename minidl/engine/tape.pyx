@@ -82,6 +82,11 @@ cdef class Call:
     def __dealloc__(self):
         free(self.instruction.p)
 
+    @property
+    def closed(self):
+        """Whether it stands in a block that does not run now."""
+        return self.gate is not None and self.gate[0] == 0
+
     def run(self):
         """Run the kernel; its status, 0 when all went well."""
         cdef int status

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from minidl.engine import Node, Statistics, as_tensor, generator, memory, no_grad, state
+from minidl.engine import Node, Statistics, as_tensor, generator, memory, no_grad
 from minidl.engine.checks import above_zero, at_least, finite, policy, positive
-from minidl.engine.origin import origin
+from minidl.engine.origin import blame
 from minidl.functional import _backward as B
 from minidl.kernels import random as K
 from minidl.kernels.elementwise import nothing
@@ -59,9 +59,8 @@ class ClipGrad(Wire):
     def explain_nonfinite(self, call, recording):
         (dy,) = call.inputs
         spoiled = f"{np.isnan(dy).sum()} NaN and {np.isinf(dy).sum()} Inf among {dy.size} values of shape {dy.shape}"
-        finding = None if recording is None and not state.detect_anomaly else origin([dy], recording, call)
-        advice = "To learn which node made it first, record the step, or run it under minidl.detect_anomaly()"
-        return f"the gradient that comes back has {spoiled}. {finding or advice}", finding
+        who, finding = blame([dy], recording, call)
+        return f"the gradient that comes back has {spoiled}. {who}", finding
 
 
 class ScaleGrad(Wire):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from minidl.engine import Node, Tensor, as_tensor, memory
+from minidl.engine.checks import at_least
 from minidl.functional import _backward as B
 from minidl.functional._shapes import plan_of
 from minidl.kernels import gemm
@@ -148,7 +149,7 @@ def l1_penalty(parameters, weight):
     ValueError
         If there are no parameters, or `weight` is negative, infinite or NaN.
     """
-    return L1("l1_penalty", number("l1_penalty", "weight", weight)).apply(*tensors_of("l1_penalty", parameters))
+    return L1("l1_penalty", at_least("l1_penalty", "weight", weight)).apply(*tensors_of("l1_penalty", parameters))
 
 
 def l2_penalty(parameters, weight):
@@ -156,7 +157,7 @@ def l2_penalty(parameters, weight):
 
     See `l1_penalty` for the parameters and errors.
     """
-    return L2("l2_penalty", number("l2_penalty", "weight", weight)).apply(*tensors_of("l2_penalty", parameters))
+    return L2("l2_penalty", at_least("l2_penalty", "weight", weight)).apply(*tensors_of("l2_penalty", parameters))
 
 
 def max_norm_penalty(parameters, max_norm, weight):
@@ -172,7 +173,7 @@ def max_norm_penalty(parameters, max_norm, weight):
         >= 0: rows up to this norm cost nothing.
     """
     name = "max_norm_penalty"
-    node = MaxNorm(name, number(name, "weight", weight), number(name, "max_norm", max_norm))
+    node = MaxNorm(name, at_least(name, "weight", weight), at_least(name, "max_norm", max_norm))
     return node.apply(*tensors_of(name, parameters))
 
 
@@ -192,7 +193,7 @@ def orthogonal_penalty(parameters, weight):
     for i, x in enumerate(tensors):
         if x.ndim < 2:
             raise ValueError(f"{name}: parameters: tensor {i} has shape {x.shape}, expected two dimensions or more")
-    return Orthogonal(name, number(name, "weight", weight)).apply(*tensors)
+    return Orthogonal(name, at_least(name, "weight", weight)).apply(*tensors)
 
 
 def rows_of(x):
@@ -212,10 +213,3 @@ def tensors_of(name, parameters):
             wanted = "float32 or float64" if not i else f"{tensors[0].dtype} as of tensor 0"
             raise TypeError(f"{name}: parameters: tensor {i} is {x.dtype}, expected {wanted}")
     return tensors
-
-
-def number(name, argument, value):
-    """`value` as a float; ValueError unless it is finite and >= 0."""
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{name}: {argument}: got {value!r}, expected a finite number >= 0")
-    return float(value)

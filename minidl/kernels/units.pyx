@@ -68,6 +68,17 @@ cdef int _adaptive_clip(real **p, const Py_ssize_t *n, const double *a) noexcept
 # Centralisation --------------------------------------------------------------------------------------------------
 
 cdef inline double _sum(const real *x, Py_ssize_t n) noexcept nogil:
+    # in doubles where a sum of floats has left float's range, though the floats themselves may be in it
+    cdef double total = _lanes(x, n), exact = 0
+    cdef Py_ssize_t i
+    if finite(total):
+        return total
+    for i in range(n):
+        exact += x[i]
+    return exact
+
+
+cdef inline double _lanes(const real *x, Py_ssize_t n) noexcept nogil:
     # sums side by side, as in update.pyx
     cdef double total = 0
     cdef Py_ssize_t i = 0, j, k, size

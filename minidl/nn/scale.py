@@ -1,9 +1,8 @@
 """Learned factors and shifts that are not part of a layer: Scale, Bias, LayerScale."""
 
-import numpy as np
-
 from minidl import functional as F
 from minidl.engine import as_tensor, memory
+from minidl.engine.checks import finite
 from minidl.functional._shapes import position
 from minidl.nn import init
 from minidl.nn.module import Module
@@ -25,7 +24,7 @@ class Scale(Module):
 
     def __init__(self, init_value=1.0, dtype="float32"):
         super().__init__()
-        self.init_value = finite(type(self).__name__, init_value)
+        self.init_value = finite(type(self).__name__, "init_value", init_value)
         self.weight = Parameter(memory.empty((), float_dtype(type(self).__name__, dtype)))
         self.reset_parameters()
 
@@ -54,7 +53,7 @@ class Bias(Module):
 
     def __init__(self, init_value=0.0, dtype="float32"):
         super().__init__()
-        self.init_value = finite(type(self).__name__, init_value)
+        self.init_value = finite(type(self).__name__, "init_value", init_value)
         self.bias = Parameter(memory.empty((), float_dtype(type(self).__name__, dtype)))
         self.reset_parameters()
 
@@ -94,7 +93,7 @@ class LayerScale(Module):
     def __init__(self, num_features, init_value=1e-4, dim=-1, dtype="float32"):
         super().__init__()
         self.num_features = count("LayerScale", "num_features", num_features, low=1)
-        self.init_value, self.dim = finite("LayerScale", init_value), dim
+        self.init_value, self.dim = finite("LayerScale", "init_value", init_value), dim
         self.weight = Parameter(memory.empty(self.num_features, float_dtype("LayerScale", dtype)))
         self.reset_parameters()
 
@@ -112,10 +111,3 @@ class LayerScale(Module):
 
     def extra_repr(self):
         return f"{self.num_features}, init_value={self.init_value:g}, dim={self.dim}"
-
-
-def finite(name, value):
-    """`value` as a float; ValueError if it is NaN or infinite."""
-    if not np.isfinite(value):
-        raise ValueError(f"{name}: init_value: got {value!r}, expected a finite number")
-    return float(value)

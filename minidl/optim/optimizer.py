@@ -58,6 +58,7 @@ class Optimizer(Update):
         `ParameterState` of each parameter that has been updated.
     """
 
+    acts = None
     buffers: tuple[str, ...] = ()  # names of the state arrays that a parameter gets
     clock: dict[str, float] = {"step": 0}  # names of the state's numbers, and where they begin
     revision = 0  # counts what makes recorded steps stale: another group, other state

@@ -80,7 +80,8 @@ class GradientAccumulation(Gate, Update):
         """The parameters that take part, by dtype; those without a gradient get one of zeros."""
         for members in with_gradient(self.parameters).values():
             for parameter in members:
-                if parameter not in self.totals or self.totals[parameter].shape != parameter.shape:
+                total = self.totals.get(parameter)
+                if total is None or total.shape != parameter.shape or total.dtype != parameter.dtype:
                     self.totals[parameter] = self.arena.zeros(parameter.shape, parameter.dtype)
                     self.revision += 1
                     version.count += 1

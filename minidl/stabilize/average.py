@@ -4,7 +4,7 @@ import contextlib
 
 import numpy as np
 
-from minidl.engine import memory, outside_recordings, state
+from minidl.engine import memory, outside_recordings, state, version
 from minidl.engine.checks import fraction
 from minidl.kernels import guard as kernels
 from minidl.kernels.elementwise import copy
@@ -80,6 +80,7 @@ class WeightAverage(Update):
         if self.inside:
             raise RuntimeError(f"{self.name}: called inside applied(), where the weights are the average")
         if state.recording is not None:
+            state.recording.rely_on(self, "inside")
             state.recording.rely_on_leaves(self.tensors.values())
         self.call(kernels.weigh, [self.state], [], [], self.cells)
         weights, averages = self.arrays(self.averaged)
@@ -110,17 +111,17 @@ class WeightAverage(Update):
         if self.inside:
             raise RuntimeError(f"{self.name}: applied() inside applied()")
         self.swap()
-        self.inside = True
         try:
             yield self
         finally:
             self.swap()
-            self.inside = False
 
     def swap(self):
         """Exchange weights and averages in place."""
         for x, mean in zip(*self.arrays(self.tensors), strict=True):
             x[...], mean[...] = mean.copy(), x.copy()
+        self.inside = not self.inside
+        version.count += 1  # recorded steps that call this node look up that they may not, or may again
 
     def state_dict(self):
         """Copies of the averages, ``"module.<name>"`` as PyTorch's AveragedModel calls them, and ``"n_averaged"``."""

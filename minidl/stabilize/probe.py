@@ -61,14 +61,14 @@ class Layer(Measurement):
     units : int
         Numbers that it makes of a sample.
     weights : list of str
-        Names of the parameters that the node reads.
+        Names of the parameters that the node reads, or that a parametrization computes its weights from.
     """
 
     def __init__(self, clock, node, units, number):
         super().__init__()
         self.path, self.operation, self.number = node.path, node.name, number
         self.role, self.saturates, self.units = node.role, node.saturates, units
-        self.weights = [x.name or "" for x in node.inputs if x.is_leaf and x.requires_grad]
+        self.weights = [x.name or "" for source in node.inputs for x in trained(source)]
         self.clock = clock
         self.outputs, self.signals = Ring(clock, SIGNAL), Ring(clock, SIGNAL)
 
@@ -148,7 +148,7 @@ class Probe(Observer):
         self.known: dict[tuple, Layer] = {}
         self.weights = Ring(self.clock, WEIGHT, len(self.parameters))
         self.losses = np.zeros(every * history)
-        self.before = [memory.zeros(p.shape, p.dtype) for p in self.parameters]
+        self.before = [memory.zeros(0, p.dtype) for p in self.parameters]
         self.forget()
 
     layers = property(lambda self: list(self.known.values()))
@@ -175,8 +175,10 @@ class Probe(Observer):
         self.forget()
         self.caller.call(kernels.tick, [], [], dtype=np.dtype(np.float64), scratch=[self.clock, self.due.open])
         with self.due:
-            for parameter, before in zip(self.parameters, self.before, strict=True):
-                self.caller.call(copy, [before], [parameter], [before.size])
+            for i, p in enumerate(self.parameters):
+                if self.before[i].shape != p.shape or self.before[i].dtype != p.dtype:  # the first time, or converted
+                    self.before[i] = memory.zeros(p.shape, p.dtype)
+                self.caller.call(copy, [self.before[i]], [p], [self.before[i].size])
         return self
 
     def __exit__(self, *error):
@@ -266,6 +268,14 @@ class Probe(Observer):
             return "Probe: nothing measured yet"
         title = f"Probe: measured at step {measured['step'][-1, 0]:.0f} of {self.step}"
         return f"{title}\n{table(lines)}\n{LEGEND}"
+
+
+def trained(x):
+    """The parameters behind an input of a layer: itself, or what a parametrization computes it from."""
+    if x.is_leaf:
+        return [x] if x.requires_grad else []
+    inputs = x.node.inputs if ".parametrizations." in f".{x.node.path}" else []
+    return [parameter for source in inputs for parameter in trained(source)]
 
 
 def last(rows):

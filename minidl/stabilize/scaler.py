@@ -25,6 +25,12 @@ class Scale(Node):
         self.call(kernels.scale, [self.grad()], [dy, self.factor], [dy.size])
 
 
+class Usable(Gate, Update):
+    """A block that runs where no gradient of an optimizer held a NaN or an Inf."""
+
+    name = "grad_scaler"
+
+
 class GradScaler(Update):
     """Multiplies the loss by a scale and divides the gradients by it; a step with NaN or Inf is left out.
 
@@ -76,6 +82,7 @@ class GradScaler(Update):
         self.state[0] = positive(self.name, "init_scale", init_scale)
         self.gates = {}  # optimizer -> its gate, which `unscale_` closes
         self.unscaled, self.stepped = set(), set()  # optimizers, since the last update
+        self.seen_in = None  # the recording that they were seen in
         self.statistics = Statistics("left out", "scale")
 
     def scale(self, outputs):
@@ -90,10 +97,11 @@ class GradScaler(Update):
         RuntimeError
             If it has been done since the last `update`.
         """
+        self.begin()
         for done, what in ((self.stepped, "step"), (self.unscaled, "unscale_")):
             if optimizer in done:
                 raise RuntimeError(f"{self.name}: unscale_: {what} has run for this optimizer since the last update()")
-        gate = self.gates.setdefault(optimizer, Gate())
+        gate = self.gates.setdefault(optimizer, Usable())
         self.call(fill, [gate.open], [], [1], [1.0])
         for members in with_gradient(optimizer.parameters).values():
             pieces = gradient_segments(members)
@@ -113,6 +121,7 @@ class GradScaler(Update):
         RuntimeError
             If it has been done since the last `update`.
         """
+        self.begin()
         if optimizer in self.stepped:
             raise RuntimeError(f"{self.name}: step: has run for this optimizer since the last update()")
         fresh = optimizer not in self.unscaled
@@ -136,8 +145,18 @@ class GradScaler(Update):
             raise RuntimeError(f"{self.name}: update: no gradients have been unscaled; call step(optimizer) before")
         gates = [gate.open for gate in self.gates.values()]
         self.call(kernels.rescale, [self.state, *gates, self.statistics.cells], [], [len(gates)], self.cells)
+        self.forget(None)
+
+    def begin(self):
+        """Forget what a recording has left behind that came to no end."""
+        if self.seen_in is not state.recording:
+            self.forget(state.recording)
+
+    def forget(self, recording):
+        """No optimizer has been unscaled, or made a step, in `recording`."""
         self.unscaled.clear()
         self.stepped.clear()
+        self.seen_in = recording
 
     def get_scale(self):
         """The scale now."""

@@ -99,11 +99,12 @@ class SpikeGuard(Gate, Update):
     Notes
     -----
     `backward` refuses a loss that is NaN or Inf before the guard sees it: ``loss.backward(on_nonfinite="ignore")``
-    leaves it to the guard. Watching the update costs two passes over weights and state, and the optimizer looks at the
-    gradients first, in its own way (`on_nonfinite`). What else the block holds is left out, too: clips, averages of
-    weights. Clips in front of the block, and `nn.ClipGrad` in the model, would raise at the NaN before the guard has
-    judged it: clips belong into the block, a `ClipGrad` needs ``on_nonfinite="skip"``. Running statistics of layers
-    are not put back: they belong to the model, and a bad batch has been in those of a batch norm.
+    leaves it to the guard. What else the block holds is left out, too: clips, averages of weights. Clips in front of
+    the block, and `nn.ClipGrad` in the model, would raise at the NaN before the guard has judged it: clips belong into
+    the block, a `ClipGrad` needs ``on_nonfinite="skip"``. Watching the update costs two passes over weights and state,
+    and the optimizer looks at the gradients first, in its own way (`on_nonfinite`); only weights and state are put back
+    then, so averages of weights belong behind the block. Running statistics of layers are never put back: they belong
+    to the model, and a bad batch has been in those of a batch norm.
 
     Examples
     --------
@@ -118,7 +119,6 @@ class SpikeGuard(Gate, Update):
     """
 
     name = "SpikeGuard"
-    acts = "around"
     choices = ("watch", "on_spike")
     threshold = Setting(0, positive)
     alpha = Setting(1, fraction)
@@ -162,6 +162,7 @@ class SpikeGuard(Gate, Update):
         self.past = Snapshots(optimizer, int(snapshots)) if on_spike == "rollback" else None
         self.statistics = SpikeStatistics(DONE[on_spike], "loss" if watch == "loss" else f"norm of the {watch}")
 
+    acts = property(lambda self: "step" if self.watch == "update" else "around", doc="See `Update`.")
     answers_nonfinite = property(lambda self: self.watch != "update", doc="Whether it sees a NaN before the optimizer.")
     parameters = property(lambda self: self.optimizer.parameters, doc="Those of the optimizer.")
     factor = property(lambda self: float(self.cells[3]), doc="Of the learning rates; 1 leaves them as they are.")

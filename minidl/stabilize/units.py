@@ -137,6 +137,7 @@ class MaxNorm(Update):
     """
 
     name = "MaxNorm"
+    acts = "after"
     max_norm = Setting(0, positive)
 
     def __init__(self, parameters, max_norm, dim=0, on_nonfinite="raise"):
@@ -192,7 +193,9 @@ def without_last_layer(function, parameters):
     """Those that belong to another module than the last; ValueError if none are left."""
 
     def layer(parameter):
-        return id(parameter) if parameter.name is None else parameter.name.rpartition(".")[0]
+        if parameter.name is None:
+            return id(parameter)
+        return f".{parameter.name}".rpartition(".")[0].partition(".parametrizations")[0]
 
     kept = [parameter for parameter in parameters if layer(parameter) != layer(parameters[-1])]
     if not kept:

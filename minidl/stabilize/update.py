@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minidl.engine import Caller, Tensor, memory, outside_recordings, state
-from minidl.engine.origin import origin
+from minidl.engine.origin import blame
 from minidl.kernels.update import SEGMENT
 
 
@@ -18,9 +18,10 @@ class Update(Caller):
         Those whose gradients it reads or changes.
     cells : ndarray of float64
         Its settings (see `Setting`), in the order in which the kernel reads them.
-    acts : {"before", "around", "after"} or None
+    acts : {"before", "around", "step", "after"} or None
         When a loop that is given the node lets it act: on the gradients before the optimizer's step, on the weights
-        after it, or around it, as a gate whose block the step is. None if only a loop written for it can use it.
+        after it, or as a gate: around all that comes after it, or around the step alone, which it may undo. None if
+        only a loop written for it can use it.
     answers_nonfinite : bool
         Whether it does something about a loss that is NaN or Inf, so that `backward` may let that pass.
     choices : tuple of str
@@ -75,9 +76,10 @@ class Update(Caller):
         gradients = [p.buffer if p.flag is not None and p.flag[0] else None for p in self.parameters]
         found = spoiled(self.parameters, gradients)
         what = f"the gradient of {found}" if found else spoiled(self.parameters, [p.array for p in self.parameters])
-        finding = None if recording is None and not state.detect_anomaly else origin(gradients, recording, call)
-        advice = "To learn which node made it first, record the step, or run it under minidl.detect_anomaly()"
-        return f"NaN or Inf in {what}. {finding or advice}", finding
+        if not what:
+            return f"all values are finite, but their norm is too large for {call.dtype}", None
+        who, finding = blame(gradients, recording, call)
+        return f"NaN or Inf in {what}. {who}", finding
 
 
 class Setting:

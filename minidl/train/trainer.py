@@ -35,7 +35,7 @@ class Trainer:
     updates : sequence of update nodes
         From `minidl.stabilize`, in the order in which they act: those on gradients before the optimizer's step (and
         before the clip by `clip_norm`), those on weights after it. A gate, such as `GradientAccumulation` or
-        `SpikeGuard`, decides about all that comes after it.
+        `SpikeGuard`, decides about all that comes after it; a guard that watches the update about the step alone.
 
     The steps are recorded with these settings: for others make another Trainer, of the same model if need be.
 
@@ -75,7 +75,11 @@ class Trainer:
                     update()
             if self.clip_norm is not None:
                 clip_grad_norm_(self.model.parameters(), self.clip_norm)
-            self.optimizer.step()
+            with contextlib.ExitStack() as closest:
+                for update in self.updates:
+                    if update.acts == "step":
+                        closest.enter_context(update.around(loss))
+                self.optimizer.step()
             for update in self.updates:
                 if update.acts == "after":
                     update()
