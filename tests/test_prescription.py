@@ -88,6 +88,7 @@ CHANGES = [  # prescriptions of a model: (prescription, model, input)
     (rx.IgnoreLengths(), Reader, SEQUENCES),
     (rx.ClipThroughTime(1.0), Reader, SEQUENCES),
     (rx.AppendLogSoftmax(), mlp, X),
+    (rx.TakeLog(), softmaxed, X),
     (rx.AppendLogSoftmax(), Reader, SEQUENCES),
     (rx.Unfreeze(), mlp, X),
 ]
@@ -310,7 +311,9 @@ def test_channels_and_features_of_sequences():
     images = RNG.standard_normal((8, 2, 3, 3)) * np.array([1.0, 1e3]).reshape(2, 1, 1)
     assert rx.NormaliseInputs.from_batches([(images, Y[:8])]).mean.shape == (2, 1, 1)
     sequences = SEQUENCES * np.array([1, 1, 1, 1, 1, 1e4], np.float32)
-    assert rx.NormaliseInputs.from_batches([(sequences, Y)]).std.shape == (1, 6)
+    assert rx.NormaliseInputs.from_batches([(sequences, Y)]).std.shape == (6,)
+    uneven = [(sequences, Y), (sequences[:, :3], Y)]
+    assert rx.NormaliseInputs.from_batches(uneven).std.shape == (6,)
 
 
 def test_replacing_what_is_not_finite():
@@ -341,6 +344,27 @@ def test_sequences_are_cut_where_no_lengths_are_taken():
     model = nn.Sequential(nn.Flatten(), nn.Linear(18, 3))
     treated = rx.InferLengths(3).apply(model)
     np.testing.assert_allclose(treated(SEQUENCES).numpy(), model(SEQUENCES[:, :3].copy()).numpy(), rtol=1e-6)
+
+
+class Softmaxed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+
+    def forward(self, x):
+        return F.softmax(self.layer(x), -1)
+
+
+@pytest.mark.parametrize("make, expected", [(Softmaxed, [rx.TakeLog]), (softmaxed, [rx.RemoveLayer, rx.TakeLog])])
+def test_a_softmax_too_many(make, expected):
+    model = make()
+    layer = next(m for m in model.modules() if isinstance(m, nn.Linear))
+    report = diagnose.examine(model, F.cross_entropy, (X, Y), optim.SGD(model.parameters(), lr=0.1))
+    prescribed = report.verdicts[0].prescriptions
+    assert [type(prescription) for prescription in prescribed] == expected
+    for prescription in prescribed:
+        loss = F.cross_entropy(prescription.apply(model)(X), Y)
+        np.testing.assert_allclose(loss.item(), F.cross_entropy(layer(X), Y).item(), rtol=1e-5)
 
 
 def test_targets_in_units():
@@ -402,6 +426,38 @@ def test_every_disease_has_prescriptions_that_can_be_applied(disease, make, x):
     for prescription in prescribed:
         if not isinstance(prescription, (rx.Advice, rx.Reattach, rx.ScaleTargets)):
             assert isinstance(prescription.apply(course), Course)
+
+
+@pytest.mark.parametrize("disease", DISEASES)
+def test_odd_data_is_no_reason_to_fail(disease):
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 1))
+    for x, y in (
+        (X, np.ones((16, 1), np.float32)),  # targets that are all the same
+        (np.full_like(X, 1e6) + 1e-2 * X, np.ones((16, 1), np.float32)),  # inputs that vary by rounding alone
+    ):
+        optimizer = optim.SGD(model.parameters(), lr=1e-9)
+        report = diagnose.examine(model, F.mse_loss, [(x, y)] * 3, optimizer)
+        for prescription in prescribe(Verdict(disease, "", 0.9, ["0"], time=1), report.evidence):
+            assert str(prescription)
+    tokens = nn.Sequential(nn.Embedding(10, 8), nn.Flatten(), nn.Linear(40, 3))
+    given = (RNG.integers(0, 10, (16, 5)), Y)
+    report = diagnose.examine(tokens, F.cross_entropy, [given] * 3, optim.SGD(tokens.parameters(), lr=0.1))
+    for prescription in prescribe(Verdict(disease, "", 0.9, ["0"], time=1), report.evidence):
+        assert str(prescription)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        inserts.Standardise(0.5, 2.0), inserts.Rescale(1, 2), inserts.Finite(0.5), inserts.Clamp(-0.5, 0.5),
+        inserts.AwayFromZero(0.3), inserts.StraightThrough(nn.Sigmoid()), inserts.FirstSteps(4),
+    ],
+    ids=lambda module: type(module).__name__,
+)  # fmt: skip
+def test_inserts_do_the_same_when_recorded(module):
+    step = dl.record(module)
+    for x in (X, X[::-1].copy(), 3 * X):
+        assert np.array_equal(step(x).numpy(), module(x).numpy())
 
 
 def test_a_report_shows_what_is_prescribed():

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from minidl.diagnose.course import Course
-from minidl.diagnose.examine import examine, unchanged
+from minidl.diagnose.examine import examine
 from minidl.diagnose.prescriptions import Advice, Prescription, Together
 from minidl.diagnose.verdict import Report
 from minidl.engine import outside_recordings
 from minidl.stabilize.probe import table
+from minidl.train.range_test import kept
 from minidl.train.trainer import mode
 
 EXAMINED = 8  # batches
@@ -165,7 +166,7 @@ def cure(model, loss_fn, batches, optimizer, *, steps=300, clip_norm=None, valid
         raise ValueError("cure: batches: got none (a generator used up before?)")
     course = Course(model, loss_fn, optimizer, clip_norm)
     ward = Ward(batches, first, steps, validation)
-    with unchanged(model, optimizer), mode(model, True):
+    with kept(model, optimizer), mode(model, True):
         found = ward.examine(course)
         cured = CureReport(found, [ward.attempt(course, None)])
         ward.try_all(cured, course, found, attempts - attempts // 3)
@@ -190,7 +191,7 @@ class Ward:
 
     def attempt(self, course, prescription):
         """Train a course with a prescription, or a copy as it is."""
-        with unchanged(course.model, course.optimizer):  # the same random numbers for all
+        with kept(course.model, course.optimizer):  # the same random numbers for all
             try:
                 treated = course.copy() if prescription is None else prescription.apply(course)
                 before = np.inf if self.validation is None else treated.evaluate(self.validation)

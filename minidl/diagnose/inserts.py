@@ -38,6 +38,13 @@ class Rescale(Module):
         return f"mean={self.mean:g}, std={self.std:g}"
 
 
+class Log(Module):
+    """y = log(max(x, 1e-7))."""
+
+    def forward(self, input):
+        return F.log(F.clamp(input, min=1e-7))
+
+
 class Finite(Module):
     """`fill` in place of every NaN and Inf."""
 

@@ -2,26 +2,10 @@
 
 from minidl.diagnose.prescriptions.base import Advice, Prescription, Together
 from minidl.diagnose.prescriptions.inputs import IgnoreLengths, InferLengths, NormaliseInputs, ReplaceNonFinite
-from minidl.diagnose.prescriptions.layers import (
-    AddResidual,
-    ChangeActivation,
-    ClampInput,
-    InsertNorm,
-    Reattach,
-    RemoveLayer,
-    ScaleResidual,
-)
-from minidl.diagnose.prescriptions.training import (
-    AppendLogSoftmax,
-    ChangeLoss,
-    Clip,
-    ClipThroughTime,
-    LearningRate,
-    NegateLoss,
-    ScaleTargets,
-    Unfreeze,
-    WarmUp,
-)
+from minidl.diagnose.prescriptions.layers import ChangeActivation, ClampInput, Reattach, RemoveLayer
+from minidl.diagnose.prescriptions.loss import AppendLogSoftmax, ChangeLoss, NegateLoss, ScaleTargets, TakeLog
+from minidl.diagnose.prescriptions.structure import AddResidual, InsertNorm, ScaleResidual
+from minidl.diagnose.prescriptions.training import Clip, ClipThroughTime, LearningRate, Unfreeze, WarmUp
 from minidl.diagnose.prescriptions.values import ForgetBias, LongMemory, Reinitialise, ResetBiases, ResetRecurrent
 
 __all__ = [
@@ -50,6 +34,7 @@ __all__ = [
     "ResetRecurrent",
     "ScaleResidual",
     "ScaleTargets",
+    "TakeLog",
     "Together",
     "Unfreeze",
     "WarmUp",

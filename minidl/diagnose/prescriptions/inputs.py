@@ -45,11 +45,13 @@ class NormaliseInputs(ModelPrescription):
         Features are columns, the last dimension of sequences, and channels of images. Those of about the same range
         are taken for one: pixels keep their contrasts.
         """
-        x = np.concatenate([as_tensor(batch[index]).array for batch in batches]).astype(np.float64)
-        x = np.where(np.isfinite(x), x, np.nan)
-        axes = (0, 2, 3) if x.ndim == 4 else tuple(range(x.ndim - 1))
+        arrays = [as_tensor(batch[index]).array for batch in batches]
+        images = arrays[0].ndim == 4
+        rows = [np.moveaxis(a, 1, -1) if images else a for a in arrays]
+        x = np.concatenate([a.reshape(-1, a.shape[-1] if a.ndim > 1 else 1) for a in rows]).astype(np.float64)
+        x[~np.isfinite(x)] = np.nan
         with np.errstate(all="ignore"):
-            means, stds = np.nanmean(x, axes, keepdims=True)[0], np.nanstd(x, axes, keepdims=True)[0]
+            means, stds = np.nanmean(x, 0), np.nanstd(x, 0)
             varying = np.sort(stds[stds > 1e-6 * abs(means)])
             if not varying.size:
                 raise ValueError(f"NormaliseInputs: input {index} is constant")
@@ -57,7 +59,9 @@ class NormaliseInputs(ModelPrescription):
             mean, std = np.nanmean(x), np.nanstd(x)
             if varying[-1] <= SAME_UNIT * middle and abs(means - mean).max() <= SAME_UNIT * within:
                 return cls(mean, std, index)
-        return cls(means, np.where(stds > 1e-6 * abs(means), np.maximum(stds, 1e-3 * middle), np.inf), index)
+        stds = np.where(stds > 1e-6 * abs(means), np.maximum(stds, 1e-3 * middle), np.inf)
+        shape = (-1, 1, 1) if images else (-1,)
+        return cls(means.reshape(shape), stds.reshape(shape), index)
 
     def change(self, model):
         return put_in_front(model, "standardise", Standardise(self.mean, 1 / np.asarray(self.std)), self.index)
