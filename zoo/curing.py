@@ -1,44 +1,35 @@
 """Examine the sick, apply what is prescribed, and train: how many come within 5 points of their healthy twins?
 
-python -m zoo.curing [--seeds 1] [--half choose] [--healthy FILE] [patients or diseases ...]
+python -m zoo.curing [--seeds 1] [--half choose] [patients or diseases ...]
 
 For each patient: an examination of 8 batches with trials of 100 steps, then the first prescription of the surest
 verdicts; where that does not help, the second one instead of it. Each is trained for as many steps as the patient.
+Those whose data says nothing (shuffled labels, constant inputs, masked targets) count as not cured, and apart: nothing
+that is done to a model brings them back, and all that can be asked for is the advice to look at the data.
 """
 
 import argparse
 import time
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 
 import minidl as dl
 from minidl import diagnose
+from minidl.diagnose.cure import ranked
 from minidl.diagnose.prescriptions import Advice
 from zoo import DISEASES, PATIENTS, minidl_zoo
 from zoo.datasets import available
 
 BATCHES, TRIAL, NEAR = 8, 100, 0.05
-BY_HAND = "by hand"  # nothing that could be applied
+LOST = {"constant", "shuffle_labels", "ignore"}  # what was done to data from which nothing can be learned
 
 
 def report_on(patient, case):
     """The examination."""
     batches = [batch for batch, _ in zip(case.batches, range(BATCHES), strict=False)]
     return diagnose.examine(case.model, case.loss_fn, batches, case.optimizer, steps=TRIAL, clip_norm=patient.clip)
-
-
-def ranked(report):
-    """What is prescribed: the first prescription of every verdict, surest first, then the second of each, and so on."""
-    depth = max((len(verdict.prescriptions) for verdict in report), default=0)
-    found, seen = [], set()
-    for i in range(depth):
-        for verdict in report:
-            for prescription in verdict.prescriptions[i : i + 1]:
-                if str(prescription) not in seen:
-                    seen.add(str(prescription))
-                    found.append(prescription)
-    return found
 
 
 def train(patient, case, prescription):
@@ -78,43 +69,39 @@ def main(argv=None):
     if unknown:
         parser.error(f"no such patient or disease: {', '.join(sorted(unknown))}")
     dl.set_num_threads(1)  # two would only wait for each other
-    first, either, by_hand, all_of = Counter(), Counter(), Counter(), Counter()
-    twins = {}
+    first, either, lost, advised, all_of = (Counter() for _ in range(5))
+    twins: dict[tuple, float] = {}
     for patient in PATIENTS:
         meant = not args.names or {patient.name, patient.disease} & set(args.names)
         if not meant or args.half not in (None, patient.half) or not available(patient):
             continue
         for seed in range(args.seeds):
-            began, twin = time.perf_counter(), patient.healthy()
-            key = str([value for name, value in vars(twin).items() if name not in ("name", "half")]) + str(seed)
+            began, twin, disease = time.perf_counter(), patient.healthy(), patient.disease
+            key = (str(replace(twin, name="", half="")), seed)
             if key not in twins:
                 twins[key] = minidl_zoo.train(twin, seed).score
-            healthy = twins[key]
+            healthy, hopeless = twins[key], any(operation in LOST for operation, *_ in patient.done)
             tried = cure(patient, seed, healthy)
-            scores = [score for _, score in tried if score is not None]
-            helped = [score >= healthy - NEAR for score in scores]
-            all_of[patient.disease] += 1
-            first[patient.disease] += bool(tried and tried[0][1] is not None and helped[0])
-            either[patient.disease] += any(helped)
-            by_hand[patient.disease] += not any(helped) and any(score is None for _, score in tried)
-            mark = " " if any(helped) else "H" if any(score is None for _, score in tried) else "X"
-            what = "; ".join(f"{p} -> {BY_HAND if score is None else f'{score:.1%}'}" for p, score in tried)
+            helped = [score is not None and score >= healthy - NEAR for _, score in tried]
+            all_of[disease] += 1
+            first[disease] += helped[:1] == [True]
+            either[disease] += any(helped)
+            lost[disease] += hopeless
+            advised[disease] += hopeless and bool(tried) and isinstance(tried[0][0], Advice)
+            mark = " " if any(helped) else "-" if hopeless else "X"
+            what = "; ".join(f"{p}" if score is None else f"{p} -> {score:.1%}" for p, score in tried) or "no verdict"
             seconds = time.perf_counter() - began
-            print(
-                f"{mark} {patient.name:28s} {seed} healthy {healthy:6.1%}: {what or 'no verdict'} ({seconds:.0f} s)",
-                flush=True,
-            )
-    print(f"\n{'disease':26s} {'first':>7s} {'first or second':>16s} {'by hand':>8s} {'all':>4s}")
+            print(f"{mark} {patient.name:28s} {seed} healthy {healthy:6.1%}: {what} ({seconds:.0f} s)", flush=True)
+    columns = (first, either, lost, advised, all_of)
+    print(f"\n{'disease':26s} {'first':>6s} {'or second':>10s} {'lost data':>10s} {'so advised':>11s} {'all':>5s}")
     for disease in (*DISEASES, None):
-        count = [sum(c.values()) if disease is None else c[disease] for c in (first, either, by_hand, all_of)]
-        if count[3]:
-            print(f"{disease or 'all':26s} {count[0]:7d} {count[1]:16d} {count[2]:8d} {count[3]:4d}")
-    total, hand = sum(all_of.values()), sum(by_hand.values())
+        counts = [sum(c.values()) if disease is None else c[disease] for c in columns]
+        if counts[-1]:
+            print("{:26s} {:6d} {:10d} {:10d} {:11d} {:5d}".format(disease or "all", *counts))
+    done, hopeless, total = (sum(c.values()) for c in (either, lost, all_of))
     if total:
-        print(
-            f"within 5 points after the first or second: {sum(either.values()) / total:.0%} of all, "
-            f"{sum(either.values()) / max(total - hand, 1):.0%} of those that need no hand"
-        )
+        apart = done / max(total - hopeless, 1)
+        print(f"within 5 points after the first or second: {done / total:.1%} of all, {apart:.1%} without lost data")
 
 
 if __name__ == "__main__":

@@ -141,13 +141,12 @@ def again_and_again(batches):
 
 def rebuilt(optimizer, copies, model):
     """An optimizer of the same kind and settings over `model`; `copies`: the parameters there of those it has now."""
-    here = list(model.parameters())
-    groups = []
-    for group in optimizer.param_groups:
-        members = [copies[p] for p in group["params"] if any(copies[p] is q for q in here)]
-        groups.append({**group, "params": members})
-    old = set(copies.values())
-    groups[0]["params"] += [p for p in here if p not in old]
+    here, old = set(model.parameters()), set(copies.values())
+    groups = [
+        {**group, "params": [copies[p] for p in group["params"] if copies[p] in here]}
+        for group in optimizer.param_groups
+    ]
+    groups[0]["params"] += [p for p in model.parameters() if p not in old]
     groups = [group for group in groups if group["params"]]
     if not groups:
         raise ValueError(f"Course: optimizer: nothing that {type(optimizer).__name__} has trained is left")

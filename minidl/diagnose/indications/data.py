@@ -32,7 +32,7 @@ def mismatch(verdict, evidence):
     target, output = evidence.target, evidence.output
     if bottomless(evidence):
         order = [AppendLogSoftmax(), NegateLoss()]
-        return order if likely_nll(output, target, evidence.losses[0]) else order[::-1]
+        return order if is_nll(evidence) else order[::-1]
     if are_probabilities(output) and target.dtype.kind in "iu":
         path, last = list(evidence.model.named_modules())[-1]
         return [RemoveLayer(path), TakeLog()] if path and isinstance(last, Softmax) else [TakeLog()]
@@ -58,14 +58,18 @@ def sequence_remedies(evidence):
     return [LongMemory(memory_of(evidence))] if evidence.times else []
 
 
-def likely_nll(output, target, loss):
-    """Whether the loss is the negative output at the target: `nll_loss` of what are no log-probabilities."""
-    if output is None or output.ndim != 2 or (output <= 0).all() and has_log_softmax(output):
+def is_nll(evidence):
+    """Whether the loss is the negative output at the target: `nll_loss`, of what are no log-probabilities."""
+    output = evidence.output
+    if output is None or output.ndim != 2 or has_log_softmax(output):
         return False
-    target = target[: len(output)]
-    if target.ndim != 1 or target.min() < 0 or target.max() >= output.shape[1]:
-        return False
-    return bool(np.isclose(loss, -output[np.arange(len(output)), target].mean(), rtol=1e-2, atol=1e-4))
+    for (*_, target), loss in zip(evidence.batches, evidence.losses, strict=False):
+        target = np.asarray(target)
+        if target.shape == output.shape[:1] and target.min() >= 0 and target.max() < output.shape[1]:
+            chosen = output[np.arange(len(output)), target]
+            if np.isclose(loss, -chosen.mean(), rtol=1e-3, atol=1e-5):
+                return True
+    return False
 
 
 def has_log_softmax(output):

@@ -124,9 +124,10 @@ class Unfreeze(Prescription):
             raise ValueError(f"Unfreeze: optimizer: all learning rates of {type(optimizer).__name__} are 0")
         members = self.members(course.model)
         for group in optimizer.param_groups:
-            if group["lr"] == 0 and any(p is q for p in group["params"] for q in members):
+            if group["lr"] == 0 and not set(members).isdisjoint(group["params"]):
                 group["lr"] = max(rates)
-        missing = [p for p in members if not any(p is q for q in optimizer.parameters)]
+        trained = set(optimizer.parameters)
+        missing = [p for p in members if p not in trained]
         if missing:
             first = {name: value for name, value in optimizer.param_groups[0].items() if name != "params"}
             optimizer.add_param_group({**first, "lr": max(rates), "params": missing})
