@@ -111,7 +111,7 @@ def test_an_lstm_that_forgets_learns_to_add():
     optimizer = optim.Adam(model.parameters(), lr=1e-2)
     cured = diagnose.cure(model, F.mse_loss, loader, optimizer, steps=250, clip_norm=1.0, attempts=1)
     vanishing = next(v for v in cured.report if v.disease == "vanishing")
-    assert vanishing.layers == ["lstm"] and isinstance(vanishing.prescriptions[0], rx.ResetRecurrent)
+    assert vanishing.layers == ["lstm"] and isinstance(vanishing.prescriptions[0], rx.ForgetBias)
     assert cured.control.after > 0.1
     assert cured.chosen.after < 0.05
     assert cured.best.clip_norm == 1.0

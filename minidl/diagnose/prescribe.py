@@ -6,8 +6,9 @@ disease                why in this order
 vanishing, exploding   Over layers: residual branches that add up are scaled, as that is the cause. Saturating sigmoids
                        lose three quarters of a gradient at every layer, whatever the weights: they are changed, and
                        values drawn to fit. Otherwise initial values are the cause as a rule and cost nothing; a norm
-                       works whatever the cause, but makes another model; shortcuts likewise. Over time: orthogonal
-                       recurrences, then gates that keep; for exploding a clip, which treats the symptom.
+                       works whatever the cause, but makes another model; shortcuts likewise. Over time: forget gates
+                       that are shut are opened; then orthogonal recurrences, then gates that keep; for exploding a
+                       clip, which treats the symptom.
 dead units,            Biases far from 0 are set back, which keeps what the weights know; then weights are drawn anew;
 saturation             then comes an activation or a norm that cannot die. If it is the input that is too large, that
                        is put right first.

@@ -6,6 +6,7 @@ from minidl.diagnose.indications.common import clip, example, has, memory_of, re
 from minidl.diagnose.prescriptions import (
     ChangeActivation,
     ClipThroughTime,
+    ForgetBias,
     LearningRate,
     LongMemory,
     Reinitialise,
@@ -14,7 +15,7 @@ from minidl.diagnose.prescriptions import (
     ScaleResidual,
     Together,
 )
-from minidl.nn import LeakyReLU, ReLU, Residual, Sigmoid, Tanh
+from minidl.nn import LSTM, LeakyReLU, ReLU, Residual, Sigmoid, Tanh
 
 LARGE_BIAS = 2.0  # root mean square; biases begin at 0 or 1
 USUAL = (0.4, 4.0)  # gains of weights: 1.4 with He's values
@@ -38,10 +39,24 @@ def over_time(verdict, evidence):
     layers = recurrent_among(verdict.layers, evidence)
     reset = ResetRecurrent(layers)
     if verdict.disease == "vanishing":
-        return [reset, LongMemory(memory_of(evidence), layers)]
+        shut = forgetful(layers, evidence)
+        opened = [ForgetBias(1.0, shut)] if shut else []
+        return [*opened, reset, LongMemory(memory_of(evidence), layers)]
     bound = verdict.evidence.get("last") or 1.0
     bounded = ClipThroughTime(bound, layers)
     return [reset, Together(reset, bounded), bounded, *clip(evidence), LearningRate(0.1)]
+
+
+def forgetful(layers, evidence):
+    """The LSTMs whose forget gates begin more shut than open."""
+    found = []
+    for path in layers:
+        layer = evidence.model.get_submodule(path)
+        if isinstance(layer, LSTM) and layer.bias:
+            biases = [p.array for name, p in layer.named_parameters(recurse=False) if name.startswith("bias")]
+            if np.sum([np.mean(b[layer.hidden_size : 2 * layer.hidden_size]) for b in biases]) < 0:
+                found.append(path)
+    return tuple(found)
 
 
 def units(verdict, evidence):
@@ -50,11 +65,11 @@ def units(verdict, evidence):
     recurrent = recurrent_among(layers, evidence)
     fresh = Reinitialise(layers, example(evidence))
     remedies = unscaled(evidence)
-    if recurrent:
-        return [*remedies, ResetRecurrent(recurrent), LongMemory(memory_of(evidence), recurrent)]
     biased = tuple(path for path in layers if bias_of(evidence.model, path) > LARGE_BIAS)
     if biased:
         remedies.append(ResetBiases(biased))
+    if recurrent:
+        return [*remedies, ResetRecurrent(recurrent), LongMemory(memory_of(evidence), recurrent)]
     remedies.append(fresh)
     if verdict.disease == "dead units" and has(evidence.model, ReLU):
         remedies.append(Together(ChangeActivation(ReLU, LeakyReLU), fresh))
