@@ -173,6 +173,7 @@ def cure(model, loss_fn, batches, optimizer, *, steps=300, clip_norm=None, valid
         first_step = cured.beginning
         if first_step is not None:
             ward.try_all(cured, course, ward.examine(first_step.apply(course)), attempts, after=first_step)
+        ward.try_all(cured, course, found, attempts)  # with what is left
     return cured
 
 
