@@ -1,7 +1,22 @@
 """The gradient doctor: what keeps a model from learning, where, and what may help."""
 
+from minidl.diagnose import inserts, prescriptions
+from minidl.diagnose.course import Course
+from minidl.diagnose.cure import CureReport, cure
 from minidl.diagnose.examine import examine
 from minidl.diagnose.monitor import Monitor
+from minidl.diagnose.prescribe import prescribe
 from minidl.diagnose.verdict import Report, Verdict
 
-__all__ = ["Monitor", "Report", "Verdict", "examine"]
+__all__ = [
+    "Course",
+    "CureReport",
+    "Monitor",
+    "Report",
+    "Verdict",
+    "cure",
+    "examine",
+    "inserts",
+    "prescribe",
+    "prescriptions",
+]

@@ -110,6 +110,10 @@ class Evidence:
 
     Attributes
     ----------
+    model : Module or None
+        As it was when it was examined, unless it has been trained since.
+    batches : list of tuple
+        On which it was examined.
     layers : list of LayerFigures
         In the order of the forward pass.
     parameters : list of ParameterFigures
@@ -137,6 +141,8 @@ class Evidence:
         Training steps that were seen.
     """
 
+    model: Any = None
+    batches: list[tuple] = field(default_factory=list)
     layers: list[LayerFigures] = field(default_factory=list)
     parameters: list[ParameterFigures] = field(default_factory=list)
     inputs: list[InputFigures] = field(default_factory=list)

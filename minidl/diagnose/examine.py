@@ -63,7 +63,7 @@ def examine(model, loss_fn, batch, optimizer=None, *, steps=0, clip_norm=None):
         raise ValueError(f"examine: model: {type(model).__name__} has no parameters, so there is nothing to train")
     if steps and optimizer is None:
         raise ValueError(f"examine: steps: got {steps} without an optimizer, which a trial needs")
-    found = Evidence(parameters=parameter_figures(model, optimizer))
+    found = Evidence(model=model, batches=batches, parameters=parameter_figures(model, optimizer))
     found.target = np.concatenate([as_tensor(b[-1]).array for b in batches])
     size = len(batches[0][-1])
     found.inputs = [input_figures([b[i] for b in batches], size) for i in range(len(batches[0]) - 1)]

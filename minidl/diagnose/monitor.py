@@ -44,6 +44,7 @@ class Monitor(Probe):
         for p in parameters:
             p.std, p.alike = self.initial[p.name].std, self.initial[p.name].alike
         return Evidence(
+            model=self.model,
             layers=[layer_figures(layer) for layer in self.layers],
             parameters=parameters,
             losses=self.loss(),

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 from minidl.diagnose.evidence import Evidence
+from minidl.diagnose.prescribe import prescribe
 
 DISEASES = (
     "vanishing",
@@ -67,6 +68,10 @@ class Report:
 
     verdicts: list[Verdict]
     evidence: Evidence
+
+    def __post_init__(self):
+        for verdict in self.verdicts:
+            verdict.prescriptions = prescribe(verdict, self.evidence)
 
     healthy = property(lambda self: not self.verdicts, doc="Whether nothing was found.")
 
