@@ -202,7 +202,7 @@ MADE = [
     ("sqrt at zero", lambda: Case(F.sqrt), bad(0), ("middle", "sqrt", "backward")),
     (
         "sqrt behind where",
-        lambda: Case(lambda z: F.where(z > 0, F.sqrt(F.relu(z)), 0.0)),
+        lambda: Case(lambda z: F.where(z > 0, F.sqrt(F.abs(z) + z), 0.0)),
         bad(-1),
         ("middle", "sqrt", "backward"),
     ),

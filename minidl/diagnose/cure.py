@@ -11,7 +11,7 @@ from minidl.diagnose.prescriptions import Advice, Prescription, Together
 from minidl.diagnose.verdict import Report
 from minidl.engine import outside_recordings
 from minidl.stabilize.probe import table
-from minidl.train.range_test import kept
+from minidl.train.kept import kept
 from minidl.train.trainer import mode
 
 EXAMINED = 8  # batches
