@@ -2,6 +2,7 @@
 
 from minidl.diagnose.examine import examine
 from minidl.diagnose.monitor import Monitor
-from minidl.diagnose.verdict import Report, Verdict
+from minidl.diagnose.report import Report
+from minidl.diagnose.verdict import Verdict
 
 __all__ = ["Monitor", "Report", "Verdict", "examine"]

@@ -1,8 +1,8 @@
 """Diagnosis while a model trains."""
 
 from minidl.diagnose.evidence import Evidence, layer_figures, parameter_figures, time_profile
+from minidl.diagnose.report import Report
 from minidl.diagnose.rules import judge
-from minidl.diagnose.verdict import Report
 from minidl.stabilize.probe import Probe
 
 
@@ -51,18 +51,28 @@ class Monitor(Probe):
             step=self.step,
         )
 
-    def report(self):
+    def report(self, failure=None):
         """Verdicts on the last measurements, with the step at which each was first to be seen.
+
+        Parameters
+        ----------
+        failure : NonFiniteError, optional
+            What has ended the training.
 
         Returns
         -------
         Report
         """
         evidence = self.evidence()
-        verdicts = judge(evidence.at(-1)) if len(self.layers) else []
+        verdicts = judge(evidence.at(-1)) if len(evidence.steps) else []
         for verdict in verdicts:
             verdict.step = first_seen(evidence, verdict)
-        return Report(verdicts, evidence)
+        if failure is not None:
+            evidence.failure = failure
+            verdicts = judge(evidence)
+            for verdict in verdicts:
+                verdict.step = evidence.step
+        return Report(verdicts, evidence, self.model, self.optimizer)
 
 
 def first_seen(evidence, verdict):

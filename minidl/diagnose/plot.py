@@ -1,0 +1,130 @@
+"""The gradient flow as an image, by Matplotlib."""
+
+from itertools import zip_longest
+
+import numpy as np
+
+from minidl.diagnose.flow import decades, flow_of, thinned
+from minidl.diagnose.picture import shortened
+from minidl.diagnose.rules.time import GROWS, SHRINKS
+
+BLUE, ORANGE, RED = "#2a78b5", "#d9822b", "#c0392b"
+NAME, LAYERS, STEPS = 32, 60, 300  # most characters of a name, names of layers, columns of a heat map
+
+
+def plot_flow(report, path):
+    """Signal and weight gradient per layer, over the measured steps, and over time in recurrent layers.
+
+    Parameters
+    ----------
+    report : Report
+    path : str or Path
+        The ending decides the format: ``.png``, ``.svg``, ``.pdf``.
+
+    Raises
+    ------
+    ImportError
+        If Matplotlib is missing.
+    """
+    from matplotlib.figure import Figure  # pyplot would cost twice the time, and want a display
+
+    flow = flow_of(report)
+    history = flow.unit == "step" and len(flow.steps) > 1
+    tall = min(max(0.2 * len(flow.rows) + 1.3, 3.0), 0.2 * LAYERS)
+    pairs = list(zip_longest(*[iter(flow.times)] * 2)) if len(flow.times) > 1 else [(name,) for name in flow.times]
+    ratios = [tall, *[2.8] * len(pairs)]
+    figure = Figure(figsize=(12.5 if history else 7 if len(flow.times) < 2 else 10, sum(ratios)), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
+    parts = np.atleast_1d(figure.subfigures(len(ratios), 1, height_ratios=ratios))
+    panels = parts[0].subplots(1, 3 if history else 1, sharey=True, squeeze=False)[0]
+    draw_layers(panels[0], flow)
+    if history:
+        draw_steps(panels[1], flow, "signal")
+        draw_steps(panels[2], flow, "gradient")
+    if flow.rows:
+        parts[0].legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", fontsize=8, ncols=2)
+    for part, names in zip(parts[1:], pairs, strict=True):
+        for axes, name in zip(part.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+            axes.set_visible(name is not None)
+            if name is not None:
+                draw_time(axes, flow, name)
+    figure.savefig(path, dpi=120)
+
+
+def draw_layers(axes, flow):
+    """A line per layer, the first at the top: what comes back to it, and what its weights get."""
+    places = np.arange(len(flow.rows))
+    for quantity, label, color, marker in (
+        ("signal", "signal |dE/dy| per sample", BLUE, "o-"),
+        ("gradient", "weight gradient |dE/dW|", ORANGE, "s--"),
+    ):
+        values = flow.now(quantity)
+        drawn = np.where(np.isfinite(values) & (values > 0), values, np.nan)
+        axes.plot(drawn, places, marker, color=color, markersize=4, linewidth=1.2, label=label)
+        for x, wrong, text in ((0.02, values == 0, "0"), (0.02, np.isnan(values), "NaN"), (0.93, np.isinf(values), "Inf")):
+            for y in places[wrong & ((quantity == "signal") | ~np.isnan(values))]:
+                axes.text(x, y, text, color=color, fontsize=7, va="center", transform=axes.get_yaxis_transform())
+    low, high = decades(flow.now("signal"), flow.now("gradient"))
+    axes.set(xscale="log", xlim=(10.0**low, 10.0**high), xlabel=f"norm ({flow.when})", title="Gradient flow")
+    for bound, text in zip(flow.bounds or (), ("vanished", "exploded"), strict=False):
+        if 10.0**low < bound < 10.0**high:
+            axes.axvline(bound, color="grey", linestyle=":", linewidth=1)
+            axes.annotate(
+                text, (bound, 0.02), xycoords=("data", "axes fraction"), rotation=90, fontsize=7, color="grey",
+                ha="right", va="bottom",
+            )  # fmt: skip
+    every = -(-len(flow.rows) // LAYERS)
+    shown = [i for i, row in enumerate(flow.rows) if i % every == 0 or row.diseases and every == 1]
+    axes.set_yticks(shown, [shortened(flow.rows[i].title, NAME) for i in shown], fontsize=8)
+    axes.set_ylim(len(flow.rows) - 0.5, -0.5)
+    for i, label in zip(shown, axes.get_yticklabels(), strict=True):
+        if flow.rows[i].diseases:
+            label.set(color=RED, fontweight="bold")
+    for i, row in enumerate(flow.rows):
+        if row.diseases:
+            axes.axhspan(i - 0.5, i + 0.5, color=RED, alpha=0.1, linewidth=0)
+    axes.grid(alpha=0.25)
+
+
+def draw_steps(axes, flow, quantity):
+    """A heat map of layers by steps; grey where there is no number."""
+    from matplotlib import colormaps
+    from matplotlib.colors import LogNorm
+
+    table = flow.table(quantity)
+    low, high = decades(table)
+    cells = np.array([thinned(values, STEPS) for values in table])
+    cells = np.where(cells == 0, 10.0**low, np.where(np.isposinf(cells), 10.0**high, cells))
+    colors = colormaps["viridis"].with_extremes(bad="#bbbbbb")
+    extent = (flow.steps[0], flow.steps[-1], len(flow.rows) - 0.5, -0.5)
+    image = axes.imshow(
+        np.ma.masked_invalid(cells), cmap=colors, norm=LogNorm(10.0**low, 10.0**high), aspect="auto", extent=extent,
+        interpolation="nearest",
+    )  # fmt: skip
+    axes.set(xlabel="training step", title="Signal over steps" if quantity == "signal" else "Weight gradient over steps")
+    axes.tick_params(labelleft=False)
+    axes.figure.colorbar(image, ax=axes, pad=0.02).ax.tick_params(labelsize=8)
+
+
+def draw_time(axes, flow, name):
+    """The norm of dE/dh_t over t, and the slopes beyond which it counts as vanishing or exploding."""
+    norms = flow.times[name]
+    steps = np.arange(len(norms))
+    drawn = np.where(np.isfinite(norms) & (norms > 0), norms, np.nan)
+    axes.plot(steps, drawn, ".-" if len(norms) <= 60 else "-", color=BLUE, linewidth=1.2)
+    low, high = decades(norms)
+    if np.isfinite(drawn).any():
+        begin = int(np.flatnonzero(np.isfinite(drawn))[-1])
+        back = begin - steps[: begin + 1]
+        for factor, text, style in ((SHRINKS, "vanishing below", ":"), (GROWS, "exploding above", "-.")):
+            with np.errstate(over="ignore", under="ignore"):
+                line = norms[begin] * np.power(float(factor), back)
+            axes.plot(steps[: begin + 1], line, style, color="grey", linewidth=1, label=f"{text} {factor:g} per step")
+    if name in flow.begins:
+        time, disease = flow.begins[name]
+        axes.axvline(time, color=RED, linestyle="--", linewidth=1, label=f"{disease} begins at step {time}")
+    axes.set(yscale="log", ylim=(10.0**low, 10.0**high), xlabel="time step t", ylabel="|dE/dh$_t$|")
+    axes.set_title(shortened(name, 60))
+    axes.grid(alpha=0.25)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(fontsize=7, loc="best")
