@@ -89,7 +89,9 @@ def flow_of(report):
         weights = weights + layer.weights
         if layer.role == "activation" or layer.role == "weights" and layer.path in recurrent:
             continue
-        squares = [at(found.steps, gradients[name], gradients[name]["gradient"]) ** 2 for name in weights if name in gradients]
+        squares = [
+            at(found.steps, gradients[name], gradients[name]["gradient"]) ** 2 for name in weights if name in gradients
+        ]
         gradient = np.sqrt(np.sum(squares, 0)) if squares else np.full(len(found.steps), np.nan)
         diseases = [v.disease for v in report.verdicts if layer.path in v.layers]
         rows.append(Row(layer.title, layer.path, at(found.steps, layer.signal, norms(layer)), gradient, diseases))

@@ -63,9 +63,8 @@ def history(flow, width):
     name = name_width(flow, width)
     table = flow.table("signal")
     low, high = decades(table)
-    lines = [
-        f"signal by layer, steps {int(flow.steps[0])} to {int(flow.steps[-1])} (▁ 1e{low:+d} to █ 1e{high:+d}, log scale)"
-    ]
+    scale = f"▁ 1e{low:+d} to █ 1e{high:+d}, log scale"
+    lines = [f"signal by layer, steps {int(flow.steps[0])} to {int(flow.steps[-1])} ({scale})"]
     for row, values in zip(flow.rows, table, strict=True):
         heights = [height(value, low, high, 7) for value in thinned(values, width - name - 3)]
         line = "".join(h if isinstance(h, str) else UP[h + 1] for h in heights)
@@ -95,7 +94,8 @@ def over_time(flow, name, width):
         time, disease = flow.begins[name]
         column = int(time * across / len(norms))
         text = f"▲ {disease} begins at step {time}"
-        lines.append(" " * (label + 1) + (" " * column + text if column + len(text) < width - label else text_before(text, column)))
+        fits = column + len(text) < width - label
+        lines.append(" " * (label + 1) + (" " * column + text if fits else text_before(text, column)))
     return "\n".join(lines)
 
 

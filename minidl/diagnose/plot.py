@@ -33,9 +33,9 @@ def plot_flow(report, path):
     tall = min(max(0.2 * len(flow.rows) + 1.3, 3.0), 0.2 * LAYERS)
     pairs = list(zip_longest(*[iter(flow.times)] * 2)) if len(flow.times) > 1 else [(name,) for name in flow.times]
     ratios = [tall, *[2.8] * len(pairs)]
-    figure = Figure(figsize=(12.5 if history else 7 if len(flow.times) < 2 else 10, sum(ratios)), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
-    parts = np.atleast_1d(figure.subfigures(len(ratios), 1, height_ratios=ratios))
+    wide = 12.5 if history else 7 if len(flow.times) < 2 else 10
+    figure = Figure(figsize=(wide, sum(ratios)), layout="constrained")
+    parts = figure.subfigures(len(ratios), 1, squeeze=False, height_ratios=ratios)[:, 0]
     panels = parts[0].subplots(1, 3 if history else 1, sharey=True, squeeze=False)[0]
     draw_layers(panels[0], flow)
     if history:
@@ -61,7 +61,8 @@ def draw_layers(axes, flow):
         values = flow.now(quantity)
         drawn = np.where(np.isfinite(values) & (values > 0), values, np.nan)
         axes.plot(drawn, places, marker, color=color, markersize=4, linewidth=1.2, label=label)
-        for x, wrong, text in ((0.02, values == 0, "0"), (0.02, np.isnan(values), "NaN"), (0.93, np.isinf(values), "Inf")):
+        odd = ((0.02, values == 0, "0"), (0.02, np.isnan(values), "NaN"), (0.93, np.isinf(values), "Inf"))
+        for x, wrong, text in odd:
             for y in places[wrong & ((quantity == "signal") | ~np.isnan(values))]:
                 axes.text(x, y, text, color=color, fontsize=7, va="center", transform=axes.get_yaxis_transform())
     low, high = decades(flow.now("signal"), flow.now("gradient"))
@@ -101,7 +102,7 @@ def draw_steps(axes, flow, quantity):
         np.ma.masked_invalid(cells), cmap=colors, norm=LogNorm(10.0**low, 10.0**high), aspect="auto", extent=extent,
         interpolation="nearest",
     )  # fmt: skip
-    axes.set(xlabel="training step", title="Signal over steps" if quantity == "signal" else "Weight gradient over steps")
+    axes.set(xlabel="training step", title=f"{'Signal' if quantity == 'signal' else 'Weight gradient'} over steps")
     axes.tick_params(labelleft=False)
     axes.figure.colorbar(image, ax=axes, pad=0.02).ax.tick_params(labelsize=8)
 

@@ -3,6 +3,7 @@
 import shutil
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from minidl.diagnose.evidence import Evidence
@@ -10,6 +11,7 @@ from minidl.diagnose.html import page
 from minidl.diagnose.picture import NARROWEST, picture
 from minidl.diagnose.plot import plot_flow
 from minidl.diagnose.verdict import Verdict
+from minidl.serialize import write_atomically
 
 
 @dataclass
@@ -60,7 +62,7 @@ class Report:
         print(text.encode(encoding, "replace").decode(encoding))  # not every terminal has blocks
 
     def plot(self, path):
-        """Write the gradient flow as an image; the ending of `path` decides the format. ImportError without Matplotlib."""
+        """Write the gradient flow as an image, in the format of `path`'s ending. ImportError without Matplotlib."""
         plot_flow(self, path)
 
     def save_html(self, path, history=None, step=None):
@@ -74,5 +76,4 @@ class Report:
         step : recorded step, optional
             For the table of its nodes; it runs some times more to be timed, and leaves everything as it was.
         """
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(page(self, history, step))
+        write_atomically(Path(path), page(self, history, step).encode())
