@@ -77,7 +77,7 @@ def curves(series, xlabel, ylabel, log=False, bounds=(), mark=None):
     parts = [line(left, y, width - 10, y, "grid") + words(text, left - 6, y + 4, "end") for y, text in yaxis.ticks(5)]
     parts += [words(text, x, bottom + 16, "middle") for x, text in xaxis.ticks(6)]
     parts += [words(xlabel, (left + width) / 2, height - 6, "middle"), words(ylabel, 4, 14)]
-    right = left + 60
+    right = left + 60.0
     for i, (label, x, y) in enumerate(series):
         parts.append(tag("path", d=path_of(xaxis(x), yaxis(y), top, bottom), class_=f"curve c{i}"))
         if len(series) > 1:
