@@ -6,6 +6,8 @@ import numpy as np
 
 from minidl.diagnose.rules.depth import EXPLODED, VANISHED, norms
 
+MISSING = -1.0  # where nothing was measured
+
 
 @dataclass
 class Row:
@@ -15,9 +17,9 @@ class Row:
     ----------
     title, path : str
     signal : ndarray, shape (steps,)
-        Norm per sample of the gradient of the loss by the layer's outputs, at each measurement; NaN if it has none.
+        Norm per sample of the gradient of the loss by the layer's outputs, at each measurement.
     gradient : ndarray, shape (steps,)
-        Norm of the gradient of its weights.
+        Norm of the gradient of its weights. Both are `MISSING` where there is none.
     diseases : list of str
         Those whose verdict names the layer.
     """
@@ -60,7 +62,7 @@ class Flow:
         """The same per layer: at the last step, or the mean over the batches."""
         table = self.table(quantity)
         if not table.size:
-            return np.full(len(self.rows), np.nan)
+            return np.full(len(self.rows), MISSING)
         return table[:, -1] if self.unit == "step" else np.array([mean(values) for values in table])
 
     @property
@@ -89,10 +91,8 @@ def flow_of(report):
         weights = weights + layer.weights
         if layer.role == "activation" or layer.role == "weights" and layer.path in recurrent:
             continue
-        squares = [
-            at(found.steps, gradients[name], gradients[name]["gradient"]) ** 2 for name in weights if name in gradients
-        ]
-        gradient = np.sqrt(np.sum(squares, 0)) if squares else np.full(len(found.steps), np.nan)
+        known = [gradients[name] for name in weights if name in gradients]
+        gradient = together([at(found.steps, measured, measured["gradient"]) for measured in known], len(found.steps))
         diseases = [v.disease for v in report.verdicts if layer.path in v.layers]
         rows.append(Row(layer.title, layer.path, at(found.steps, layer.signal, norms(layer)), gradient, diseases))
         weights = []
@@ -106,16 +106,24 @@ def flow_of(report):
 
 
 def at(steps, rows, values):
-    """The `values` of measured `rows` at the given steps; NaN where there was no measurement."""
+    """The `values` of measured `rows` at the given steps."""
+    values = np.where(np.isnan(rows["nonfinite"]), MISSING, values)  # a NaN that was measured has been counted
     known = dict(zip(rows["step"].tolist(), values.tolist(), strict=True))
-    return np.array([known.get(step, np.nan) for step in steps.tolist()])
+    return np.array([known.get(step, MISSING) for step in steps.tolist()])
+
+
+def together(norms, steps):
+    """The norm of several arrays as one, at every step, from their own."""
+    table = np.array(norms).reshape(-1, steps)
+    measured = ~(table < 0)
+    return np.where(measured.any(0), np.sqrt(np.sum(np.where(measured, table, 0) ** 2, 0)), MISSING)
 
 
 def mean(values):
     """The geometric mean of those above 0; NaN and Inf pass through."""
-    some = values[~(values == 0)]
+    some = values[~(values <= 0)]
     with np.errstate(invalid="ignore"):
-        return float(np.exp(np.mean(np.log(some)))) if len(some) else 0.0
+        return float(np.exp(np.mean(np.log(some)))) if len(some) else float(values.max())
 
 
 def thinned(values, most):
@@ -140,5 +148,5 @@ def number(value):
     if np.isnan(value):
         return "NaN"
     if np.isinf(value):
-        return "Inf" if value > 0 else "-Inf"
-    return "0" if value == 0 else f"{value:.1e}"
+        return "Inf"
+    return "-" if value < 0 else "0" if value == 0 else f"{value:.1e}"

@@ -37,7 +37,7 @@ def profile(flow):
             if np.isfinite(x):
                 title = tag("title", escape(f"{layer.title}: {label}: {number(value)}"))
                 parts.append(tag("circle", title, cx=round(x, 1), cy=round(y, 1), r=3, class_=f"c{i}"))
-            elif quantity == "signal" or not np.isnan(value):
+            elif not value < 0:
                 parts.append(words(number(value), WIDTH - 34 if np.isinf(value) else LEFT + 4, y + 4, f"text{i}"))
         legend = LEFT + 190 * i
         parts += [line(legend, 12, legend + 16, 12, f"curve c{i}"), words(label, legend + 22, 16)]
@@ -67,9 +67,9 @@ def heat(flow, quantity):
 
 
 def levels_of(values, low, high):
-    """Whole numbers from 0 to COLORS - 1 for the powers of ten from `low` to `high`; -1 for NaN."""
+    """Whole numbers from 0 to COLORS - 1 for the powers of ten from `low` to `high`; -1 where there is no number."""
     axis = Axis((low, high), 0, COLORS - 1, log=True)
-    levels = np.round(axis(np.clip(values, 10.0**low, 10.0**high)))
+    levels = np.round(axis(np.where(values < 0, np.nan, np.clip(values, 10.0**low, 10.0**high))))
     return np.nan_to_num(levels, nan=-1).astype(int)
 
 

@@ -113,7 +113,7 @@ def position(value, low, high, room):
 def bar(value, low, high, room):
     """`room` characters, filled as far as the value reaches."""
     if np.isnan(value) or value <= 0:
-        return "·".ljust(room)
+        return ("" if value < 0 else "·").ljust(room)
     if np.isinf(value):
         return "█" * (room - 1) + "▶"
     eighths = int(np.clip(round(8 * position(value, low, high, room)), 1, 8 * room))
@@ -136,7 +136,7 @@ def height(value, low, high, most):
     if np.isinf(value):
         return "!"
     if value <= 0:
-        return "·"
+        return " " if value < 0 else "·"
     return int(np.clip(round(position(value, low, high, most)), 0, most))
 
 

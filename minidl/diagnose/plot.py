@@ -63,7 +63,7 @@ def draw_layers(axes, flow):
         axes.plot(drawn, places, marker, color=color, markersize=4, linewidth=1.2, label=label)
         odd = ((0.02, values == 0, "0"), (0.02, np.isnan(values), "NaN"), (0.93, np.isinf(values), "Inf"))
         for x, wrong, text in odd:
-            for y in places[wrong & ((quantity == "signal") | ~np.isnan(values))]:
+            for y in places[wrong]:
                 axes.text(x, y, text, color=color, fontsize=7, va="center", transform=axes.get_yaxis_transform())
     low, high = decades(flow.now("signal"), flow.now("gradient"))
     axes.set(xscale="log", xlim=(10.0**low, 10.0**high), xlabel=f"norm ({flow.when})", title="Gradient flow")
@@ -95,6 +95,7 @@ def draw_steps(axes, flow, quantity):
     table = flow.table(quantity)
     low, high = decades(table)
     cells = np.array([thinned(values, STEPS) for values in table])
+    cells = np.where(cells < 0, np.nan, cells)
     cells = np.where(cells == 0, 10.0**low, np.where(np.isposinf(cells), 10.0**high, cells))
     colors = colormaps["viridis"].with_extremes(bad="#bbbbbb")
     extent = (flow.steps[0], flow.steps[-1], len(flow.rows) - 0.5, -0.5)

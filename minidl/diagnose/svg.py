@@ -43,13 +43,14 @@ class Axis:
             values = np.log10(values) if self.log else np.asarray(values, np.float64)
         return self.begin + (values - self.low) / (self.high - self.low) * (self.end - self.begin)
 
-    def ticks(self, most):
-        """Places and labels, not more than `most`."""
+    def ticks(self, most, whole=False):
+        """Places and labels, not more than `most`; of whole numbers only, if asked for."""
         if self.log:
             exponents = range(self.low, self.high + 1, -(-(self.high - self.low) // most))
             return [(float(self(10.0**e)), f"1e{e}") for e in exponents]
         power = 10.0 ** np.floor(np.log10((self.high - self.low) / most))
         size = next(power * f for f in (1, 2, 5, 10) if (self.high - self.low) / (power * f) <= most)
+        size = max(size, 1.0) if whole else size
         values = np.arange(np.ceil(self.low / size), np.floor(self.high / size + 1e-9) + 1) * size
         return [(float(self(v)), f"{v:.6g}") for v in values]
 
@@ -75,7 +76,7 @@ def curves(series, xlabel, ylabel, log=False, bounds=(), mark=None):
     xaxis = Axis(apart(xs), left, width - 10)
     yaxis = Axis(decades(ys, least=1) if log else apart(ys), bottom, top, log)
     parts = [line(left, y, width - 10, y, "grid") + words(text, left - 6, y + 4, "end") for y, text in yaxis.ticks(5)]
-    parts += [words(text, x, bottom + 16, "middle") for x, text in xaxis.ticks(6)]
+    parts += [words(text, x, bottom + 16, "middle") for x, text in xaxis.ticks(6, whole=True)]
     parts += [words(xlabel, (left + width) / 2, height - 6, "middle"), words(ylabel, 4, 14)]
     right = left + 60.0
     for i, (label, x, y) in enumerate(series):
@@ -90,7 +91,7 @@ def curves(series, xlabel, ylabel, log=False, bounds=(), mark=None):
             parts.append(tag("path", d=path_of(xaxis(x[near]), places[near], top, bottom), class_="bound"))
             first = float(xaxis(x[near[0]]))
             below = 14 if places[near[-1]] < places[near[0]] else -5  # where the line does not go
-            parts.append(beside(first, width, label, float(places[near[0]]) + below, "soft"))
+            parts.append(beside(first, width, label, min(float(places[near[0]]) + below, bottom - 4), "soft"))
     if mark is not None:
         x = float(xaxis(mark[0]))
         parts += [line(x, top, x, bottom, "sick"), beside(x, width, mark[1], bottom - 6, "sick")]
