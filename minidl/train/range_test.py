@@ -119,10 +119,10 @@ def lr_range_test(model, optimizer, loss_fn, loader, start=1e-7, end=10.0, steps
 
 @contextlib.contextmanager
 def kept(model, optimizer):
-    """Puts parameters, buffers, gradients and the state of the optimizer, if there is one, back at the end."""
-    tensors = list({*model.parameters(), *model.buffers(), *(() if optimizer is None else optimizer.parameters)})
+    """Puts parameters, buffers, gradients and the optimizer's state back at the end."""
+    tensors = list({*model.parameters(), *model.buffers(), *optimizer.parameters})
     before = [(tensor, tensor.array.copy(), tensor.buffer.copy() if tensor.has_grad() else None) for tensor in tensors]
-    state = None if optimizer is None else optimizer.state_dict()
+    state = optimizer.state_dict()
     try:
         yield
     finally:
@@ -130,8 +130,7 @@ def kept(model, optimizer):
             tensor.array[...] = values
             if tensor.requires_grad:
                 tensor.grad = gradient
-        if optimizer is not None:
-            optimizer.load_state_dict(state)
+        optimizer.load_state_dict(state)
 
 
 def endless(loader):
