@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from minidl.diagnose.rules.depth import EXPLODED, VANISHED, norms
+from minidl.diagnose.rules.time import GROWN, SHRINKS
 
 MISSING = -1.0  # where nothing was measured
 
@@ -117,6 +118,17 @@ def together(norms, steps):
     table = np.array(norms).reshape(-1, steps)
     measured = ~(table < 0)
     return np.where(measured.any(0), np.sqrt(np.sum(np.where(measured, table, 0) ** 2, 0)), MISSING)
+
+
+def bounds_of(norms):
+    """Lines (text, time steps, norms) back from the last step, beyond which |dE/dh_t| vanishes or explodes."""
+    if not norms.any() or not np.isfinite(norms).all():
+        return []
+    begin = int(np.flatnonzero(norms)[-1])
+    steps = np.arange(begin + 1)
+    vanishing = norms[begin] * np.exp((begin - steps) * np.log(SHRINKS))
+    exploding = np.full(begin + 1, norms[begin] * GROWN)
+    return [(f"vanishing: {SHRINKS:g} per step", steps, vanishing), (f"exploding: {GROWN:g} times", steps, exploding)]
 
 
 def mean(values):

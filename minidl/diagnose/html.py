@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 import minidl
-from minidl.diagnose.flow import flow_of
+from minidl.diagnose.flow import bounds_of, flow_of
 from minidl.diagnose.flow_svg import heat, profile
-from minidl.diagnose.rules.time import GROWS, SHRINKS
 from minidl.diagnose.svg import curves, tag
 from minidl.diagnose.tables import layers, nodes
 
@@ -132,19 +131,6 @@ def flow_figures(flow):
         begins = flow.begins.get(name)
         mark = None if begins is None else (begins[0], f"{begins[1]} begins")
         series = [("|dE/dh_t|", np.arange(len(norms)), norms)]
-        svg = curves(series, "time step t", "|dE/dh_t|", log=True, bounds=slopes(norms), mark=mark)
+        svg = curves(series, "time step t", "|dE/dh_t|", log=True, bounds=bounds_of(norms), mark=mark)
         found.append((f"Over time in {name}", svg))
     return found
-
-
-def slopes(norms):
-    """Lines back from the last time step, beyond which a gradient counts as vanishing or exploding."""
-    if not norms.any() or not np.isfinite(norms).all():
-        return []
-    begin = int(np.flatnonzero(norms)[-1])
-    steps = np.arange(begin + 1)
-    with np.errstate(all="ignore"):
-        return [
-            (f"{text}, {factor:g} per step", steps, norms[begin] * np.power(float(factor), begin - steps))
-            for factor, text in ((SHRINKS, "vanishing"), (GROWS, "exploding"))
-        ]

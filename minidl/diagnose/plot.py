@@ -4,9 +4,8 @@ from itertools import zip_longest
 
 import numpy as np
 
-from minidl.diagnose.flow import decades, flow_of, thinned
+from minidl.diagnose.flow import bounds_of, decades, flow_of, thinned
 from minidl.diagnose.picture import shortened
-from minidl.diagnose.rules.time import GROWS, SHRINKS
 
 BLUE, ORANGE, RED = "#2a78b5", "#d9822b", "#c0392b"
 NAME, LAYERS, STEPS = 32, 60, 300  # most characters of a name, names of layers, columns of a heat map
@@ -115,13 +114,8 @@ def draw_time(axes, flow, name):
     drawn = np.where(np.isfinite(norms) & (norms > 0), norms, np.nan)
     axes.plot(steps, drawn, ".-" if len(norms) <= 60 else "-", color=BLUE, linewidth=1.2)
     low, high = decades(norms)
-    if np.isfinite(drawn).any():
-        begin = int(np.flatnonzero(np.isfinite(drawn))[-1])
-        back = begin - steps[: begin + 1]
-        for factor, text, style in ((SHRINKS, "vanishing below", ":"), (GROWS, "exploding above", "-.")):
-            with np.errstate(over="ignore", under="ignore"):
-                line = norms[begin] * np.power(float(factor), back)
-            axes.plot(steps[: begin + 1], line, style, color="grey", linewidth=1, label=f"{text} {factor:g} per step")
+    for (text, at, bound), style in zip(bounds_of(norms), (":", "-."), strict=False):
+        axes.plot(at, bound, style, color="grey", linewidth=1, label=text)
     if name in flow.begins:
         time, disease = flow.begins[name]
         axes.axvline(time, color=RED, linestyle="--", linewidth=1, label=f"{disease} begins at step {time}")
