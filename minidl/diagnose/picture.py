@@ -50,7 +50,7 @@ def layers(flow, width):
     names = ["  " + " " * name] + [
         f"{'▶' if row.diseases else ' '} {shortened(row.title, name):<{name}}" for row in flow.rows
     ]
-    marks = [""] + [f" {shortened(', '.join(dict.fromkeys(row.diseases)), mark)}" for row in flow.rows]
+    marks = [""] + [f" {text if len(text) <= mark else text[: mark - 1] + '…'}" for text in map(diseases, flow.rows)]
     lines = [f"gradient flow by layer, {flow.when} (log scale)"]
     lines += ["".join(parts).rstrip() for parts in zip(names, *columns, marks, strict=True)]
     if flow.bounds and any("┊" in line for line in lines):
@@ -147,7 +147,12 @@ def name_width(flow, width):
 
 def mark_width(flow, width):
     """Characters for the names of diseases."""
-    return min(max(len(", ".join(dict.fromkeys(row.diseases))) for row in flow.rows), width // 5)
+    return min(max(len(diseases(row)) for row in flow.rows), width // 5)
+
+
+def diseases(row):
+    """Those of a layer, each once."""
+    return ", ".join(dict.fromkeys(row.diseases))
 
 
 def shortened(text, room):
