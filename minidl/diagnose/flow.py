@@ -57,7 +57,7 @@ class Flow:
 
     def table(self, quantity):
         """``"signal"`` or ``"gradient"`` as an array (layers, steps)."""
-        return np.array([getattr(row, quantity) for row in self.rows]).reshape(len(self.rows), -1)
+        return np.array([getattr(row, quantity) for row in self.rows]).reshape(len(self.rows), len(self.steps))
 
     def now(self, quantity):
         """The same per layer: at the last step, or the mean over the batches."""

@@ -50,11 +50,11 @@ def layers(flow, width):
     names = ["  " + " " * name] + [
         f"{'▶' if row.diseases else ' '} {shortened(row.title, name):<{name}}" for row in flow.rows
     ]
-    marks = [""] + [f" {text if len(text) <= mark else text[: mark - 1] + '…'}" for text in map(diseases, flow.rows)]
-    lines = [f"gradient flow by layer, {flow.when} (log scale)"]
+    marks = [""] + [f" {cut(diseases(row), mark)}" for row in flow.rows]
+    lines = [cut(f"gradient flow by layer, {flow.when} (log scale)", width)]
     lines += ["".join(parts).rstrip() for parts in zip(names, *columns, marks, strict=True)]
     if flow.bounds and any("┊" in line for line in lines):
-        lines.append("  ┊ bounds of a signal that has vanished, or exploded")
+        lines.append(cut("  ┊ bounds of a signal that has vanished, or exploded", width))
     return "\n".join(lines)
 
 
@@ -64,7 +64,7 @@ def history(flow, width):
     table = flow.table("signal")
     low, high = decades(table)
     scale = f"▁ 1e{low:+d} to █ 1e{high:+d}, log scale"
-    lines = [f"signal by layer, steps {int(flow.steps[0])} to {int(flow.steps[-1])} ({scale})"]
+    lines = [cut(f"signal by layer, steps {int(flow.steps[0])} to {int(flow.steps[-1])} ({scale})", width)]
     for row, values in zip(flow.rows, table, strict=True):
         heights = [height(value, low, high, 7) for value in thinned(values, width - name - 3)]
         line = "".join(h if isinstance(h, str) else UP[h + 1] for h in heights)
@@ -79,7 +79,8 @@ def over_time(flow, name, width):
     values = thinned(norms, width - label - 1)
     repeats = min(max((width - label - 1) // max(len(values), 1), 1), WIDEST)
     heights = [height(value, low, high, 8 * ROWS - 1) for value in values]
-    lines = [shortened(f"|dE/dh_t| in {name} over {len(norms)} time steps (log scale)", width)]
+    title = f" over {len(norms)} time steps (log scale)"
+    lines = [cut(f"|dE/dh_t| in {shortened(name, max(width - len(title) - 13, 8))}{title}", width)]
     for level in reversed(range(ROWS)):
         cells = [
             (h if level == 0 else " ") if isinstance(h, str) else UP[min(max(h + 1 - 8 * level, 0), 8)] for h in heights
@@ -142,17 +143,22 @@ def height(value, low, high, most):
 
 def name_width(flow, width):
     """Characters for the layers' names."""
-    return min(max(len(row.title) for row in flow.rows), width // 4)
+    return min(max(len(row.title) for row in flow.rows), max(width // 4, 14))
 
 
 def mark_width(flow, width):
-    """Characters for the names of diseases."""
-    return min(max(len(diseases(row)) for row in flow.rows), width // 5)
+    """Characters for the names of diseases; none in a narrow terminal, where the arrows say enough."""
+    return 0 if width < 60 else min(max(len(diseases(row)) for row in flow.rows), width // 5)
 
 
 def diseases(row):
     """Those of a layer, each once."""
     return ", ".join(dict.fromkeys(row.diseases))
+
+
+def cut(text, room):
+    """At most `room` characters: the beginning."""
+    return text if len(text) <= room else text[: room - 1] + "…"
 
 
 def shortened(text, room):

@@ -76,7 +76,7 @@ def draw_layers(axes, flow):
     every = -(-len(flow.rows) // LAYERS)
     shown = [i for i, row in enumerate(flow.rows) if i % every == 0 or row.diseases and every == 1]
     axes.set_yticks(shown, [shortened(flow.rows[i].title, NAME) for i in shown], fontsize=8)
-    axes.set_ylim(len(flow.rows) - 0.5, -0.5)
+    axes.set_ylim(max(len(flow.rows), 1) - 0.5, -0.5)
     for i, label in zip(shown, axes.get_yticklabels(), strict=True):
         if flow.rows[i].diseases:
             label.set(color=RED, fontweight="bold")
