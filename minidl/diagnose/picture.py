@@ -45,8 +45,9 @@ def layers(flow, width):
         if quantity == "signal" and flow.bounds:
             cells = [dotted(cell, [position(b, low, high, room) for b in flow.bounds]) for cell in cells]
         lines = [f" {number(value):>7} {cell}" for value, cell in zip(values, cells, strict=True)]
-        head = f"{title}, 1e{low:+d} to 1e{high:+d}"
-        columns.append([f" {head if len(head) <= room + 8 else title:<{room + 8}}", *lines])
+        heads = (f"{title}, 1e{low:+d} to 1e{high:+d}", title, quantity)
+        head = next(text for text in heads if len(text) <= room + 8)
+        columns.append([f" {head:<{room + 8}}", *lines])
     names = ["  " + " " * name] + [
         f"{'▶' if row.diseases else ' '} {shortened(row.title, name):<{name}}" for row in flow.rows
     ]
@@ -96,7 +97,7 @@ def over_time(flow, name, width):
         column = int(time * across / len(norms))
         text = f"▲ {disease} begins at step {time}"
         fits = column + len(text) < width - label
-        lines.append(" " * (label + 1) + (" " * column + text if fits else text_before(text, column)))
+        lines.append(cut(" " * (label + 1) + (" " * column + text if fits else text_before(text, column)), width))
     return "\n".join(lines)
 
 
