@@ -3,8 +3,10 @@
 import sys
 
 import pytest
+from reports import report
 
 from minidl.cli import main
+from minidl.commands import fitting
 
 FILE = """
 import numpy as np
@@ -23,8 +25,8 @@ def model(sizes, std=None):
             nn.init.normal_(p, std=std)
     return model
 
-data = digits()
-batches = [(data.arrays[0][i : i + 32].reshape(32, 64), data.arrays[1][i : i + 32]) for i in range(0, 320, 32)]
+loaded = dl.data.DataLoader(digits(), 32, shuffle=True, seed=0, drop_last=True)
+batches = list(loaded)[:10]
 
 def healthy():
     net = model([64, 32, 10])
@@ -32,7 +34,7 @@ def healthy():
 
 def loader():
     net = model([64, 32, 10])
-    return net, F.cross_entropy, dl.data.DataLoader(data, 32, shuffle=True, seed=0), optim.Adam(net.parameters(), lr=1e-2)
+    return net, F.cross_entropy, loaded, optim.Adam(net.parameters(), lr=1e-2)
 
 def vanishing():
     net = model([64] * 12 + [10], 0.05)
@@ -133,9 +135,13 @@ def test_train_leaves_a_report_also_of_a_failure(tmp_path, capsys):
     assert "non-finite" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_train_names_the_first_verdict(tmp_path, capsys):
-    options = ["--hidden", ",".join(["16"] * 12), "--epochs", "1", "--optimizer", "sgd", "--lr", "1e-9"]
-    main(["train", "--out", str(tmp_path), *options])
-    out = capsys.readouterr().out.splitlines()
-    (line,) = [i for i, text in enumerate(out) if "% sure" in text] or [None]
-    assert line is None or str(tmp_path / "report.html") in out[line + 1]
+def test_a_run_is_told_in_two_lines(tmp_path):
+    assert fitting.in_short(report([1.0]), tmp_path) == "healthy: nothing found"
+    ill = report([1e-9, 1.0], sick=["layer0"])
+    ill.verdicts[0].prescriptions.append("something")
+    assert fitting.in_short(ill, "run/report.html").splitlines() == [
+        "VANISHING (90% sure since step 1): it <vanishes> & more",
+        "(figures and what may help: run/report.html)",
+    ]
+    ill.verdicts *= 3
+    assert fitting.in_short(ill, "here").endswith("\n(and 2 more; figures and what may help: here)")
