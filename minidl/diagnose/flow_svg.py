@@ -38,7 +38,8 @@ def profile(flow):
                 title = tag("title", escape(f"{layer.title}: {label}: {number(value)}"))
                 parts.append(tag("circle", title, cx=round(x, 1), cy=round(y, 1), r=3, class_=f"c{i}"))
             elif not value < 0:
-                parts.append(words(number(value), WIDTH - 34 if np.isinf(value) else LEFT + 4, y + 4, f"text{i}"))
+                x = (WIDTH - 60 if np.isinf(value) else LEFT + 4) + 28 * i
+                parts.append(words(number(value), x, y + 4, f"text{i}"))
         legend = LEFT + 190 * i
         parts += [line(legend, 12, legend + 16, 12, f"curve c{i}"), words(label, legend + 22, 16)]
     parts.append(words(flow.when, (LEFT + WIDTH) / 2, bottom + 32, "middle soft"))

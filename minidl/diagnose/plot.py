@@ -53,28 +53,31 @@ def plot_flow(report, path):
 def draw_layers(axes, flow):
     """A line per layer, the first at the top: what comes back to it, and what its weights get."""
     places = np.arange(len(flow.rows))
-    for quantity, label, color, marker in (
-        ("signal", "signal |dE/dy| per sample", BLUE, "o-"),
-        ("gradient", "weight gradient |dE/dW|", ORANGE, "s--"),
+    for quantity, label, color, marker, shift in (
+        ("signal", "signal |dE/dy| per sample", BLUE, "o-", 0.0),
+        ("gradient", "weight gradient |dE/dW|", ORANGE, "s--", 0.08),
     ):
         values = flow.now(quantity)
         drawn = np.where(np.isfinite(values) & (values > 0), values, np.nan)
         axes.plot(drawn, places, marker, color=color, markersize=4, linewidth=1.2, label=label)
-        odd = ((0.02, values == 0, "0"), (0.02, np.isnan(values), "NaN"), (0.93, np.isinf(values), "Inf"))
-        for x, wrong, text in odd:
-            for y in places[wrong]:
-                axes.text(x, y, text, color=color, fontsize=7, va="center", transform=axes.get_yaxis_transform())
+        for x, odd, text in (
+            (0.02, values == 0, "0"),
+            (0.02, np.isnan(values), "NaN"),
+            (0.85, np.isinf(values), "Inf"),
+        ):
+            for y in places[odd]:
+                where = axes.get_yaxis_transform()
+                axes.text(x + shift, y, text, color=color, fontsize=7, va="center", transform=where)
     low, high = decades(flow.now("signal"), flow.now("gradient"))
-    axes.set(xscale="log", xlim=(10.0**low, 10.0**high), xlabel=f"norm ({flow.when})", title="Gradient flow")
+    axes.set(xscale="log", xlim=(10.0**low, 10.0**high), xlabel=f"norm ({flow.when})")
+    axes.set_title("Gradient flow", pad=14)
     for bound, text in zip(flow.bounds or (), ("vanished", "exploded"), strict=False):
         if 10.0**low < bound < 10.0**high:
             axes.axvline(bound, color="grey", linestyle=":", linewidth=1)
-            axes.annotate(
-                text, (bound, 0.02), xycoords=("data", "axes fraction"), rotation=90, fontsize=7, color="grey",
-                ha="right", va="bottom",
-            )  # fmt: skip
+            where = axes.get_xaxis_transform()
+            axes.text(bound, 1.0, text, fontsize=7, color="grey", ha="center", va="bottom", transform=where)
     every = -(-len(flow.rows) // LAYERS)
-    shown = [i for i, row in enumerate(flow.rows) if i % every == 0 or row.diseases and every == 1]
+    shown = range(0, len(flow.rows), max(every, 1))
     axes.set_yticks(shown, [shortened(flow.rows[i].title, NAME) for i in shown], fontsize=8)
     axes.set_ylim(max(len(flow.rows), 1) - 0.5, -0.5)
     for i, label in zip(shown, axes.get_yticklabels(), strict=True):
