@@ -267,7 +267,7 @@ __all__ = [
 
 
 def __getattr__(name):
-    """`minidl.data`, `minidl.models` and `minidl.train` are imported when first used."""
-    if name in ("data", "models", "train"):
+    """`minidl.data`, `diagnose`, `models` and `train` are imported when first used."""
+    if name in ("data", "diagnose", "models", "train"):
         return importlib.import_module(f"minidl.{name}")
     raise AttributeError(f"module 'minidl' has no attribute {name!r}")

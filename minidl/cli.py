@@ -11,6 +11,8 @@ import minidl
 class CommandError(Exception):
     """Something the user can mend; shown in one line, without a traceback."""
 
+    status = 1
+
 
 def integer(low, high=None):
     """Argument type: an integer from `low` to `high`."""
@@ -157,6 +159,20 @@ def make_parser():
     generate.add_argument("--prompt", default="", metavar="TEXT", help="what the text begins with")
     generate.add_argument("--seed", type=integer(0, 2**63 - 1), default=0, help="decides what is written")
 
+    diagnose = command("diagnose", "find out what keeps a model of your own from learning, where, and what may help")
+    diagnose.add_argument(
+        "target",
+        metavar="MODULE:FUNCTION",
+        help="a function in a module, or in a file (path/to/file.py:FUNCTION), that takes nothing and returns "
+        "(model, loss_fn, batches) or (model, loss_fn, batches, optimizer); the exit status is 0 if the model is "
+        "healthy, 1 if something was found, 2 if it could not be examined",
+    )
+    diagnose.add_argument(
+        "--steps", type=integer(0), metavar="N", help="length of the trials of learning rates; by default 50"
+    )
+    diagnose.add_argument("--out", metavar="FOLDER", help="where to leave the report as an HTML file")
+    diagnose.add_argument("--cure", action="store_true", help="try what is prescribed, and tell what helped")
+
     command("info", "what minidl runs on")
 
     warmup = command("warmup", "compile all backward kernels now rather than when they are first needed")
@@ -176,6 +192,7 @@ def main(argv=None):
     -------
     int
         Exit status: 0, 1 where something was wrong with files or data, 130 after Ctrl-C. Wrong options exit with 2.
+        Those of `diagnose` are told by its help.
     """
     args = make_parser().parse_args(argv)
     try:
@@ -191,4 +208,4 @@ def main(argv=None):
         return 1
     except (CommandError, ImportError, OSError) as error:  # a package or a file that is missing, a full disk
         print(f"minidl {args.command}: error: {error}", file=sys.stderr)
-        return 1
+        return getattr(error, "status", 1)

@@ -52,7 +52,9 @@ def test_train_reaches_97_percent_and_leaves_everything(tmp_path, monkeypatch, c
         "model.json",
         "metrics.csv",
         "curves.png",
+        "report.html",
     }
+    assert "\nhealthy: nothing found\n" in out
     assert str(Path("runs") / folder.name) in out
     with open(folder / "metrics.csv") as file:
         rows = list(csv.DictReader(file))

@@ -49,7 +49,7 @@ def test_train_learns_and_leaves_everything(text, tmp_path, monkeypatch, capsys)
     out = capsys.readouterr().out
     (folder,) = (tmp_path / "runs").iterdir()
     files = {path.name for path in folder.iterdir()}
-    assert files == {"weights.safetensors", "model.json", "metrics.csv", "curves.png"}
+    assert files == {"weights.safetensors", "model.json", "metrics.csv", "curves.png", "report.html"}
     assert "cat.txt: 2,376 characters to train with, 264 to validate" in out
     assert "char_lm(vocabulary_size=14, hidden=16, layers=1, dropout=0.2, cell=lstm): 2,638 parameters" in out
     assert "6 epochs of 38 steps, batches of 4 streams of 16 characters" in out

@@ -44,6 +44,33 @@ def test_residual_depth(residual):
     assert loss < 0.05 if residual else loss > 0.5
 
 
+DISEASES = {
+    "dead_units": "dead units",
+    "exploding": "exploding",
+    "frozen_layer": "frozen layer",
+    "initialisation": "initialisation scale",
+    "masked_sequences": "masked-out sequences",
+    "non_finite": "non-finite",
+    "rate_too_high": "learning rate too high",
+    "rate_too_low": "learning rate too low",
+    "saturation": "saturation",
+    "silent_data": "no signal from the data",
+    "vanishing": "vanishing",
+    "wrong_loss": "label or loss mismatch",
+}
+
+
+@pytest.mark.parametrize("name", sorted(DISEASES))
+def test_diseases(name, monkeypatch, capsys):
+    """The doctor names the disease first, and its first prescription helps."""
+    monkeypatch.syspath_prepend(FOLDER / "diseases")
+    report, before, after = example(f"diseases/{name}").main()
+    assert report.verdicts[0].disease == DISEASES[name]
+    assert after > max(0.8, before + 0.1)
+    out = capsys.readouterr().out
+    assert out.index("before:") < out.index(DISEASES[name].upper()) < out.index("applied:") < out.index("after:")
+
+
 def test_translate_dates(capsys):
     example("translate_dates").main(["--steps", "400"])
     out = capsys.readouterr().out

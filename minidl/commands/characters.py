@@ -8,6 +8,7 @@ from minidl.cli import CommandError
 from minidl.commands import fitting
 from minidl.commands.fitting import Recipe
 from minidl.data import TextSequences, Vocabulary, read_text
+from minidl.diagnose import Monitor
 from minidl.models import char_lm
 from minidl.train import EarlyStopping, LanguageTrainer, language
 from minidl.train.run import load_run, save_run
@@ -38,7 +39,8 @@ def train(args):
     training, validation = streams(vocabulary.encode(text), args)
     args.epochs = args.epochs or max(1, round(STEPS / len(training)))
     model = char_lm(**arguments)
-    trainer = LanguageTrainer(model, fitting.make_optimizer(args, model), clip_norm=CLIP)
+    optimizer = fitting.make_optimizer(args, model)
+    trainer = LanguageTrainer(model, optimizer, clip_norm=CLIP, monitor=Monitor(model, optimizer))
     folder = fitting.make_folder(args.out)
     if not args.quiet:
         describe(args, text, model, arguments, len(training))
@@ -49,7 +51,7 @@ def train(args):
     save_run(folder, model, char_lm.__name__, arguments, inputs, fitting.options(args))
     nats = trainer.evaluate(validation)["loss"]
     print(f"validation loss {nats:.4f} nats per character ({nats / math.log(2):.4f} bits)")
-    return fitting.finish(history, args, folder, "generate")
+    return fitting.finish(trainer, history, args, folder, "generate")
 
 
 def streams(ids, args):

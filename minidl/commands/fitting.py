@@ -11,7 +11,7 @@ from minidl.cli import CommandError
 from minidl.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, OneCycleLR
 from minidl.train import CSVLogger, LRScheduler
 from minidl.train.plot import plot_curves
-from minidl.train.run import CURVES, METRICS
+from minidl.train.run import CURVES, METRICS, REPORT
 
 DECAY = 0.95  # of the learning rate, per epoch, in the exponential schedule
 
@@ -77,7 +77,7 @@ def describe_model(name, model, arguments):
 
 
 def fit(trainer, training, validation, args, folder, callbacks=()):
-    """Train; CommandError where the loss explodes."""
+    """Train; CommandError where the loss explodes, and a report that says where."""
     schedule = make_schedule(args, trainer.optimizer, len(training))
     try:
         return trainer.fit(
@@ -88,7 +88,10 @@ def fit(trainer, training, validation, args, folder, callbacks=()):
             progress=not args.quiet,
         )
     except FloatingPointError as error:
-        raise CommandError(f"training stopped, {error}; a smaller --lr may help") from error
+        trainer.monitor.report(error).save_html(folder / REPORT)
+        raise CommandError(
+            f"training stopped, {error}; a smaller --lr may help; {folder / REPORT} has the figures"
+        ) from error
 
 
 def options(args):
@@ -97,13 +100,24 @@ def options(args):
     return {key: value for key, value in vars(args).items() if key not in left_out and value is not None}
 
 
-def finish(history, args, folder, command):
-    """Draw the curves, say what there is and which command uses it; returns the exit status."""
+def finish(trainer, history, args, folder, command):
+    """Draw the curves, write the report, say what there is and which command uses it; returns the exit status."""
     draw(history, folder)
+    report = trainer.monitor.report()
+    report.save_html(folder / REPORT, history, trainer.training_step)
     if not args.quiet:
+        print(in_short(report, folder / REPORT))
         print(f"saved in {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
         print(f"next: minidl {command} {folder}")
     return 130 if history.interrupted else 0
+
+
+def in_short(report, path):
+    """The first verdict of a report, and where the others are."""
+    if report.healthy:
+        return str(report)
+    more = f"and {len(report.verdicts) - 1} more; " if len(report.verdicts) > 1 else ""
+    return f"{str(report.verdicts[0]).splitlines()[0]}\n({more}figures and what may help: {path})"
 
 
 def draw(history, folder):

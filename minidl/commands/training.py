@@ -14,6 +14,7 @@ from minidl.commands.fitting import Recipe
 from minidl.data import DataLoader, random_split
 from minidl.data.source import find_images, pixel_statistics
 from minidl.data.transforms import Compose, Cutout, RandomAffine, RandomCrop, RandomHorizontalFlip
+from minidl.diagnose import Monitor
 from minidl.train import Trainer
 from minidl.train.run import MODELS, Inputs, save_run
 from minidl.train.trainer import EVALUATION_BATCH
@@ -56,7 +57,8 @@ def train(args):
         training, args.batch, shuffle=True, seed=args.seed, transform=Compose([*augmentation, inputs.normalize()])
     )
     loss = functools.partial(F.cross_entropy, label_smoothing=args.label_smoothing or 0.0)
-    trainer = Trainer(model, fitting.make_optimizer(args, model), loss)
+    optimizer = fitting.make_optimizer(args, model)
+    trainer = Trainer(model, optimizer, loss, monitor=Monitor(model, optimizer))
     if not args.quiet:
         describe(args, source, model, arguments, len(training), len(validation))
     history = fitting.fit(trainer, loader, as_trained(validation, inputs) if len(validation) else None, args, folder)
@@ -65,7 +67,7 @@ def train(args):
     save_run(folder, model, args.model, arguments, asdict(inputs), fitting.options(args))
     score = trainer.evaluate(as_trained(source.test, inputs))["accuracy"]
     print(f"test accuracy {100 * score:.2f} % ({round(score * len(source.test))} of {len(source.test)})")
-    return fitting.finish(history, args, folder, "predict")
+    return fitting.finish(trainer, history, args, folder, "predict")
 
 
 def model_arguments(args, source):

@@ -6,7 +6,8 @@ from minidl.diagnose.cure import CureReport, cure
 from minidl.diagnose.examine import examine
 from minidl.diagnose.monitor import Monitor
 from minidl.diagnose.prescribe import prescribe
-from minidl.diagnose.verdict import Report, Verdict
+from minidl.diagnose.report import Report
+from minidl.diagnose.verdict import Verdict
 
 __all__ = [
     "Course",

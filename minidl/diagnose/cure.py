@@ -8,7 +8,7 @@ import numpy as np
 from minidl.diagnose.course import Course
 from minidl.diagnose.examine import examine
 from minidl.diagnose.prescriptions import Advice, Prescription, Together
-from minidl.diagnose.verdict import Report
+from minidl.diagnose.report import Report
 from minidl.engine import outside_recordings
 from minidl.stabilize.probe import table
 from minidl.train.kept import kept

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 
 from minidl.diagnose.evidence import Evidence, input_figures, layer_figures, parameter_figures, time_profile
+from minidl.diagnose.report import Report
 from minidl.diagnose.rules import judge
-from minidl.diagnose.verdict import Report
 from minidl.engine import Tensor, as_tensor, backward, detect_anomaly, outside_recordings, record
 from minidl.nn import utils
 from minidl.stabilize.probe import Probe
@@ -71,7 +71,7 @@ def examine(model, loss_fn, batch, optimizer=None, *, steps=0, clip_norm=None):
     with kept(model, optimizer), mode(model, True):
         if all(p.finite for p in found.parameters):
             examine_batches(found, Examination(model, loss_fn, optimizer, clip_norm), batches, steps)
-    return Report(judge(found), found)
+    return Report(judge(found), found, model, optimizer)
 
 
 def as_batches(batch):

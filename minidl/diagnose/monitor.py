@@ -1,8 +1,9 @@
 """Diagnosis while a model trains."""
 
 from minidl.diagnose.evidence import Evidence, layer_figures, parameter_figures, time_profile
+from minidl.diagnose.report import Report
 from minidl.diagnose.rules import judge
-from minidl.diagnose.verdict import Report, Verdict
+from minidl.diagnose.verdict import Verdict
 from minidl.stabilize.probe import Probe
 
 
@@ -52,11 +53,16 @@ class Monitor(Probe):
             step=self.step,
         )
 
-    def report(self):
+    def report(self, failure=None):
         """Verdicts on the last measurement, each with the step at which it was first to be seen.
 
         If there are any, they come behind what was seen before them and has passed: a rate that was too high may have
         killed the units that are dead now.
+
+        Parameters
+        ----------
+        failure : NonFiniteError, optional
+            What has ended the training.
 
         Returns
         -------
@@ -64,11 +70,14 @@ class Monitor(Probe):
         """
         evidence = self.evidence()
         moments = [judge(evidence.at(i)) for i in range(len(evidence.steps))]
+        if failure is not None:
+            evidence.failure = failure
+            moments.append(judge(evidence))
         first: dict[str, tuple[int, Verdict]] = {}
-        for step, verdicts in zip(evidence.steps, moments, strict=True):
+        for step, verdicts in zip([*evidence.steps, evidence.step], moments, strict=False):
             for verdict in verdicts:
                 verdict.step, _ = first.setdefault(verdict.disease, (int(step), verdict))
         present = moments[-1] if moments else []
         begin = min((first[verdict.disease][0] for verdict in present), default=0)
         gone = [verdict for step, verdict in first.values() if step < begin]
-        return Report([*gone, *present], evidence)
+        return Report([*gone, *present], evidence, self.model, self.optimizer)

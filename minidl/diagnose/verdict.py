@@ -1,10 +1,7 @@
-"""What a diagnosis says: verdicts, and the report that holds them."""
+"""What a diagnosis says."""
 
 import math
 from dataclasses import dataclass, field
-
-from minidl.diagnose.evidence import Evidence
-from minidl.diagnose.prescribe import prescribe
 
 DISEASES = (
     "vanishing",
@@ -60,26 +57,6 @@ class Verdict:
         lines = [f"{self.disease.upper()} ({self.certainty:.0%} sure{since}): {self.text}"]
         lines += [f"    {i}. {prescription}" for i, prescription in enumerate(self.prescriptions, 1)]
         return "\n".join(lines)
-
-
-@dataclass
-class Report:
-    """Verdicts, the surest first, and the evidence for them."""
-
-    verdicts: list[Verdict]
-    evidence: Evidence
-
-    def __post_init__(self):
-        for verdict in self.verdicts:
-            verdict.prescriptions = prescribe(verdict, self.evidence)
-
-    healthy = property(lambda self: not self.verdicts, doc="Whether nothing was found.")
-
-    def __iter__(self):
-        return iter(self.verdicts)
-
-    def __str__(self):
-        return "\n".join(map(str, self.verdicts)) if self.verdicts else "healthy: nothing found"
 
 
 def sureness(value, threshold, scale=10.0):

@@ -17,7 +17,7 @@ class LanguageTrainer(Trainer):
     ----------
     model : Module
         ``model(tokens, state)`` gives the outputs and the next state: a tensor, or a tuple of them.
-    optimizer, loss, metrics, clip_norm, updates
+    optimizer, loss, metrics, clip_norm, updates, monitor
         As for `Trainer`. The loss gets outputs (T * B, ...) and targets (T * B); there are no metrics by default.
 
     Data are batches ``(tokens, target)`` of shape (T, B), of which each continues the one before, as `TextSequences`
@@ -29,9 +29,9 @@ class LanguageTrainer(Trainer):
     >>> history = trainer.fit(TextSequences(ids, 64, 32), TextSequences(others, 64, 32), epochs=10)
     """
 
-    def __init__(self, model, optimizer, loss=None, *, metrics=None, clip_norm=None, updates=()):
+    def __init__(self, model, optimizer, loss=None, *, metrics=None, clip_norm=None, updates=(), monitor=None):
         metrics = {} if metrics is None else metrics
-        super().__init__(model, optimizer, loss, metrics=metrics, clip_norm=clip_norm, updates=updates)
+        super().__init__(model, optimizer, loss, metrics=metrics, clip_norm=clip_norm, updates=updates, monitor=monitor)
 
     def _forward(self, batch):
         tokens, target, *state = batch

@@ -9,7 +9,8 @@ from minidl.data import Vocabulary
 from minidl.data.transforms import Normalize
 from minidl.serialize import load, save, write_atomically
 
-MODEL, WEIGHTS, METRICS, CURVES = "model.json", "weights.safetensors", "metrics.csv", "curves.png"
+MODEL, WEIGHTS, METRICS = "model.json", "weights.safetensors", "metrics.csv"
+CURVES, REPORT = "curves.png", "report.html"
 MODELS = {
     function.__name__: function
     for function in (models.mlp, models.small_cnn, models.lenet5, models.resnet, models.densenet, models.char_lm)

@@ -8,7 +8,7 @@ import numpy as np
 from minidl import functional as F
 from minidl.data import DataLoader, Dataset, TensorDataset
 from minidl.engine import Tensor, no_grad, record
-from minidl.stabilize import clip_grad_norm_
+from minidl.stabilize import Probe, clip_grad_norm_
 from minidl.stabilize.update import Update
 from minidl.train.callbacks import ProgressBar
 from minidl.train.history import History
@@ -36,6 +36,8 @@ class Trainer:
         From `minidl.stabilize`, in the order in which they act: those on gradients before the optimizer's step (and
         before the clip by `clip_norm`), those on weights after it. A gate, such as `GradientAccumulation` or
         `SpikeGuard`, decides about all that comes after it; a guard that watches the update about the step alone.
+    monitor : Probe, optional
+        Measures the training steps; a `diagnose.Monitor` says afterwards what was wrong.
 
     The steps are recorded with these settings: for others make another Trainer, of the same model if need be.
 
@@ -46,7 +48,7 @@ class Trainer:
     >>> trainer.evaluate(test)["accuracy"]
     """
 
-    def __init__(self, model, optimizer, loss=None, *, metrics=None, clip_norm=None, updates=()):
+    def __init__(self, model, optimizer, loss=None, *, metrics=None, clip_norm=None, updates=(), monitor=None):
         self.model, self.optimizer = model, optimizer
         self.loss = F.cross_entropy if loss is None else loss
         self.metrics = {"accuracy": accuracy} if metrics is None else dict(metrics)
@@ -57,6 +59,12 @@ class Trainer:
                     f"{type(self).__name__}: updates: got {type(update).__name__}, expected nodes that act before, "
                     "around or after the optimizer's step"
                 )
+        if not isinstance(monitor, (Probe, type(None))):
+            raise TypeError(
+                f"{type(self).__name__}: monitor: got {type(monitor).__name__}, expected a stabilize.Probe or a "
+                "diagnose.Monitor"
+            )
+        self.monitor = monitor
         self.stop_training = False  # callbacks set it to end after this epoch
         self._training_step, self._evaluation_step = record(self._train), record(self._evaluate)
         self._prediction_step = record(self._predict)
@@ -64,10 +72,12 @@ class Trainer:
     # the three steps, recorded once per shape of the batch
 
     def _train(self, *batch):
-        output, loss = self._forward(batch)
-        self.optimizer.zero_grad()
-        loss.backward(on_nonfinite="ignore" if any(node.answers_nonfinite for node in self.updates) else "raise")
         with contextlib.ExitStack() as blocks:
+            if self.monitor is not None:
+                blocks.enter_context(self.monitor)
+            output, loss = self._forward(batch)
+            self.optimizer.zero_grad()
+            loss.backward(on_nonfinite="ignore" if any(node.answers_nonfinite for node in self.updates) else "raise")
             for update in self.updates:
                 if update.acts == "around":
                     blocks.enter_context(update.around(loss))
@@ -104,6 +114,11 @@ class Trainer:
         return output, self.loss(output, target)
 
     # what users call
+
+    @property
+    def training_step(self):
+        """The recorded step; ``print(trainer.training_step)`` lists its nodes."""
+        return self._training_step
 
     def fit(self, train, validation=None, epochs=10, callbacks=(), progress=True):
         """Train.
