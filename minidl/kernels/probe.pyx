@@ -5,7 +5,7 @@ says which; the columns are those of `minidl.stabilize.probe`. Squares are summe
 nearly vanished still has one.
 """
 
-from libc.math cimport sqrt
+from libc.math cimport fabs, sqrt
 
 from minidl.kernels.kernel cimport OK, real
 from minidl.kernels.update cimport each, square_sum
@@ -14,8 +14,27 @@ from minidl.kernels.kernel import Kernel
 
 cdef enum:
     LANES = 16
+    WIDE = 64
+    SHORT = 1024
     COLUMNS = 10  # of an activation or a signal
     WEIGHT_COLUMNS = 6
+
+
+ctypedef fused sum_t:
+    float
+    double
+
+cdef double LEAST = 1e-28  # a sum of squares below it may have lost some of them
+
+cdef extern from "<math.h>" nogil:
+    float fabsf(float)
+
+
+cdef inline real magnitude(real x) noexcept nogil:
+    if real is float:
+        return fabsf(x)
+    else:
+        return fabs(x)
 
 
 cdef int _tick(double **p, const Py_ssize_t *n, const double *a) noexcept nogil:
@@ -119,26 +138,23 @@ cdef void _gradient_segment(real **p, const Py_ssize_t *n, const double *a, Py_s
     cdef Py_ssize_t i, j, S = n[0], N = n[1 + s]
     cdef const real *g = p[S + s]
     cdef double *found = <double *>p[2 * S] + 4 * s
-    cdef real[LANES] largest
-    cdef int[LANES] bad
-    cdef real v
-    for j in range(LANES):
-        largest[j], bad[j] = 0, 0
-    for i in range(N // LANES):
-        for j in range(LANES):
-            v = g[i * LANES + j] if g[i * LANES + j] > 0 else -g[i * LANES + j]
-            largest[j] = v if v > largest[j] else largest[j]
-            bad[j] += v - v != 0
-    for j in range(N % LANES):
-        v = g[N - N % LANES + j] if g[N - N % LANES + j] > 0 else -g[N - N % LANES + j]
-        largest[j] = v if v > largest[j] else largest[j]
-        bad[j] += v - v != 0
-    for j in range(1, LANES):
-        largest[0] = largest[j] if largest[j] > largest[0] else largest[0]
-        bad[0] += bad[j]
+    cdef real[WIDE] lane
+    cdef real largest = 0
+    for j in range(WIDE):
+        lane[j] = 0
+    for i in range(N // WIDE):
+        for j in range(WIDE):
+            lane[j] = max(lane[j], magnitude(g[i * WIDE + j]))
+    for j in range(N % WIDE):
+        lane[j] = max(lane[j], magnitude(g[N - N % WIDE + j]))
+    for j in range(WIDE):
+        largest = max(largest, lane[j])
     found[0] = square_sum(p[s], N)
     found[1] = square_sum(g, N)
-    found[2], found[3] = largest[0], bad[0]
+    found[2], found[3] = largest, 0
+    if found[1] - found[1] != 0:
+        for i in range(N):
+            found[3] += g[i] - g[i] != 0
 
 
 cdef int _gradients(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
@@ -165,23 +181,35 @@ cdef int _gradients(real **p, const Py_ssize_t *n, const double *a) noexcept nog
 
 
 cdef void _update_segment(real **p, const Py_ssize_t *n, const double *a, Py_ssize_t s) noexcept nogil:
-    cdef Py_ssize_t i, j, S = n[0], N = n[1 + s]
-    cdef const real *x = p[s]
-    cdef const real *before = p[S + s]
-    cdef double[LANES] squares
-    cdef double d
-    for j in range(LANES):
-        squares[j] = 0
-    for i in range(N // LANES):
-        for j in range(LANES):
-            d = <double>x[i * LANES + j] - <double>before[i * LANES + j]
-            squares[j] += d * d
-    for j in range(N % LANES):
-        d = <double>x[N - N % LANES + j] - <double>before[N - N % LANES + j]
-        squares[j] += d * d
-    for j in range(1, LANES):
-        squares[0] += squares[j]
-    (<double *>p[2 * S])[s] = squares[0]
+    # sums of few floats are exact enough, unless squares may have been too small for one
+    cdef Py_ssize_t i = 0, S = n[0], N = n[1 + s]
+    cdef double total = 0
+    if real is float:
+        while i < N:
+            total += difference(p[s] + i, p[S + s] + i, min(N - i, <Py_ssize_t>SHORT), <float>0)
+            i += SHORT
+    if real is double or total < LEAST:
+        total = difference(p[s], p[S + s], N, <double>0)
+    (<double *>p[2 * S])[s] = total
+
+
+cdef inline sum_t difference(const real *x, const real *before, Py_ssize_t N, sum_t total) noexcept nogil:
+    """The sum of (x - before)^2, side by side."""
+    cdef sum_t[WIDE] lane
+    cdef sum_t d
+    cdef Py_ssize_t i, j
+    for j in range(WIDE):
+        lane[j] = 0
+    for i in range(N // WIDE):
+        for j in range(WIDE):
+            d = <sum_t>x[i * WIDE + j] - <sum_t>before[i * WIDE + j]
+            lane[j] += d * d
+    for j in range(N % WIDE):
+        d = <sum_t>x[N - N % WIDE + j] - <sum_t>before[N - N % WIDE + j]
+        lane[j] += d * d
+    for j in range(WIDE):
+        total += lane[j]
+    return total
 
 
 cdef int _updates(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
