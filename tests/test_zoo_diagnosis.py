@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import minidl as dl
 from zoo import PATIENTS, autotrainer, patient
 from zoo.autotrainer import Watched, gradient_signs, oscillates, problem
 from zoo.diagnosis import main, minidl, table, watched
@@ -15,6 +16,15 @@ PADDED = patient("masked-rnn-padded")  # in "rnn", from step 8 on
 
 def said(*diseases, layers=(), time=None):
     return [Finding(d, frozenset([d]), layers, time) for d in diseases]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Two would only wait for each other."""
+    before = dl.get_num_threads()
+    dl.set_num_threads(1)
+    yield
+    dl.set_num_threads(before)
 
 
 # from end to end

@@ -15,8 +15,8 @@ import numpy as np
 from zoo import minidl_zoo
 from zoo.datasets import score
 
-# The five problems, and what each may mean in the zoo. This is generous: a problem counts as right for every disease that
-# can bring about what it looks at, and slow convergence for all those that it has no rule for.
+# The five problems, and what each may mean in the zoo. This is generous: a problem counts as right for every disease
+# that can bring about what it looks at, and slow convergence for all those that it has no rule for.
 MEANS = {
     "vanishing gradient": {"vanishing", "saturation", "dead units", "initialisation scale"},
     "exploding gradient": {"exploding", "non-finite", "initialisation scale", "learning rate too high"},
