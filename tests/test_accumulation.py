@@ -162,7 +162,7 @@ def test_verify():
     for _ in range(3):
         step(X, Y)
         step.verify(X, Y)
-    assert "gradient_accumulation" in str(step)
+    assert "GradientAccumulation" in str(step)
 
 
 def test_a_gate_vouches_for_nothing_outside_its_block():
@@ -186,7 +186,7 @@ def test_a_gate_vouches_for_nothing_outside_its_block():
 
 @pytest.mark.parametrize("steps", [0, -1, 1.5, np.nan])
 def test_bad_input(steps):
-    with pytest.raises(ValueError, match="gradient_accumulation: steps: got"):
+    with pytest.raises(ValueError, match="GradientAccumulation: steps: got"):
         stabilize.GradientAccumulation(dl.Parameter(np.ones(2)), steps)
     with pytest.raises(ValueError, match="parameters: got none"):
         stabilize.GradientAccumulation([], 2)

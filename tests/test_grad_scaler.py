@@ -146,7 +146,7 @@ def test_state_dict_in_place():
     ],
 )
 def test_bad_settings(settings):
-    with pytest.raises(ValueError, match=f"grad_scaler: {next(iter(settings))}: got"):
+    with pytest.raises(ValueError, match=f"GradScaler: {next(iter(settings))}: got"):
         stabilize.GradScaler(**settings)
 
 

@@ -307,7 +307,7 @@ def test_gradient_noise_in_replays():
     assert noise.clock[0] == noise.statistics.calls == 5
     step.verify(np.ones((2, 4), "float32"))
     assert noise.clock[0] == noise.statistics.calls == 5
-    assert "gradient_noise" in str(step) and "5 calls, 100.0% noised" in str(step)
+    assert "GradientNoise" in str(step) and "5 calls, 100.0% noised" in str(step)
     noise.eta = 0.0
     before = noise.statistics.last_before
     step(np.ones((2, 4), "float32"))
@@ -478,9 +478,9 @@ def test_bad_settings():
         with pytest.raises(ValueError, match=f"^NoiseGrad: std: got {bad}"):
             nn.NoiseGrad(bad)
         for name in ("eta", "gamma"):
-            with pytest.raises(ValueError, match=f"^gradient_noise: {name}: got {bad}"):
+            with pytest.raises(ValueError, match=f"^GradientNoise: {name}: got {bad}"):
                 stabilize.GradientNoise([parameter], **{name: bad})
-    with pytest.raises(ValueError, match="gradient_noise: parameters: got none"):
+    with pytest.raises(ValueError, match="GradientNoise: parameters: got none"):
         stabilize.GradientNoise([])
     clip, noise = nn.ClipGrad(1.0), nn.NoiseGrad(0.5)
     with pytest.raises(ValueError, match="^ClipGrad: max_norm: got 0"):

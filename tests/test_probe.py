@@ -90,7 +90,7 @@ def test_figures_of_one_eager_step():
     update = 0.1 * gradient
     wanted = [np.linalg.norm(w["2.weight"]), np.linalg.norm(gradient), abs(gradient).max(), 0, np.linalg.norm(update)]
     np.testing.assert_allclose(row.tolist()[1:], wanted, rtol=1e-4)
-    assert "update/weight" in str(probe)
+    assert "measured at step 1 of 1" in str(probe) and "update/weight" in str(probe)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -214,3 +214,26 @@ def test_a_unit_that_is_saturated_for_every_sample():
     with probe:
         model(np.array([[0.1, 0.2], [-0.1, 0.3]], np.float32)).sum().backward()
     assert probe.layers[1].activation()["saturated"] == probe.layers[1].activation()["stuck"] == 0.5
+
+
+def test_printed():
+    """What was not measured is left out; in the table of a step the probe is one line."""
+    model = nn.Sequential(nn.Linear(4, 4), nn.RMSNorm(4), nn.Tanh(), nn.Linear(4, 1))
+    probe, optimizer = stabilize.Probe(model), optim.SGD(model.parameters(), lr=0.1)
+    assert str(probe) == "Probe: nothing measured yet"
+    with probe, dl.no_grad():
+        model(np.ones((2, 4), np.float32))
+
+    @dl.record
+    def step(x):
+        optimizer.zero_grad()
+        with probe:
+            model(x).sum().backward()
+            optimizer.step()
+
+    step(np.ones((2, 4), np.float32))
+    assert [layer.operation for layer in probe.layers] == ["linear", "rms_norm", "tanh", "linear"]
+    assert "nan" not in str(probe)
+    rows, text = step.listing(1), str(step)
+    probes = sum(row.phase == "probe" for row in rows)
+    assert text.count("probe") == 1 and f"of these {probes} of probes" in text and "zero_grad" in text

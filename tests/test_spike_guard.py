@@ -59,7 +59,7 @@ def test_the_threshold(wrap, value, spike):
     assert (s.calls, s.acted, s.last_before) == (5, spike, value)
     if spike:
         assert s.spikes == [pytest.approx((4, value, 1.5, 0.5))] and job.guard.mean == pytest.approx(1.5)
-        assert "1 spikes skipped, last at step 4: 4.6" in str(s)
+        assert "1 spike skipped, last at step 4: 4.6" in str(s)
     else:
         assert job.guard.mean == pytest.approx(0.8 * 1.5 + 0.2 * value) and "no spikes" in str(s)
 
@@ -127,7 +127,7 @@ def test_raise(wrap, watch):
     for value in (1.0, 1.5, 1.0, 1.5, 1.0):
         job.step(value)
     before = job.x.numpy().copy()
-    with pytest.raises(stabilize.SpikeError, match="spike_guard: the .* at step 5: .* after a mean of"):
+    with pytest.raises(stabilize.SpikeError, match="SpikeGuard: the .* at step 5: .* after a mean of"):
         job.step(100.0)
     np.testing.assert_array_equal(job.x.numpy(), before)
     assert job.step(1.2)
@@ -246,7 +246,7 @@ def test_verify_and_listing(watch, on_spike):
         arguments = np.full(1, value), np.full(3, value)
         before = job.state()
         job.recorded.verify(*arguments)
-        assert "spike_guard" in str(job.recorded)
+        assert "SpikeGuard" in str(job.recorded)
         group = job.optimizer.param_groups[0]
         assert job.state() == before and group["lr"] == group.cells[0]
 
@@ -303,7 +303,7 @@ def test_an_error_in_the_block_goes_through():
     ],
 )
 def test_bad_settings(settings):
-    with pytest.raises(ValueError, match=f"spike_guard: {next(iter(settings))}: got"):
+    with pytest.raises(ValueError, match=f"SpikeGuard: {next(iter(settings))}: got"):
         stabilize.SpikeGuard(optim.SGD([dl.Parameter(np.ones(2))], lr=0.1), **settings)
 
 

@@ -409,3 +409,28 @@ def test_other_bad_arguments():
         dl.record(lambda: clip.load_state_dict({"norms": [1.0]}))()
     with pytest.raises(RuntimeError, match="AutoClip.percentile: changed"):
         dl.record(lambda: setattr(clip, "percentile", 20))()
+
+
+def test_printed_with_settings_and_statistics():
+    w = nn.Parameter(np.ones(3, np.float32))
+    clip, optimizer = stabilize.ClipGradNorm([w], 0.5), optim.SGD([w])
+    assert str(clip) == "ClipGradNorm(max_norm=0.5, norm_type=2): no calls"
+    (w * w).sum().backward()
+    clip()
+    assert repr(clip) == "ClipGradNorm(max_norm=0.5, norm_type=2)"
+    assert "1 calls, 100.0% clipped" in str(clip)
+    guard = stabilize.SpikeGuard(optimizer, "gradient")
+    assert repr(guard).startswith("SpikeGuard(watch='gradient', on_spike='skip', threshold=6, ")
+
+
+def test_refuses_what_is_no_model_no_optimizer_and_no_parameters():
+    model = nn.Linear(2, 2)
+    for make, wrong, message in (
+        (stabilize.AdaptiveClip, model, "AdaptiveClip: parameters: got Linear"),
+        (stabilize.ZClip, nn.Sequential(model), "ZClip: parameters: got Sequential"),
+        (stabilize.SpikeGuard, model.parameters(), "SpikeGuard: optimizer: got generator"),
+        (stabilize.WeightAverage, model.parameters(), "WeightAverage: model: got generator"),
+        (stabilize.Probe, model.parameters(), "Probe: model: got generator"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            make(wrong)

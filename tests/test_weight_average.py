@@ -105,7 +105,7 @@ def test_applied_in_place_and_back():
     assert sum(map(len, forward.recordings.values())) == recordings
     model.train()
     step.verify(x)
-    assert "weight_average" in str(step)
+    assert "WeightAverage" in str(step)
 
 
 def test_before_the_first_call_it_is_the_model():
@@ -161,7 +161,7 @@ def test_state_dict():
 
 @pytest.mark.parametrize("decay", [1.0, -0.1, 1.5, np.nan])
 def test_bad_decay(decay):
-    with pytest.raises(ValueError, match="weight_average: decay: got"):
+    with pytest.raises(ValueError, match="WeightAverage: decay: got"):
         stabilize.WeightAverage(nn.Linear(2, 2), decay)
 
 

@@ -1,6 +1,5 @@
 """Examination of a model by a few batches, which leaves everything as it was."""
 
-import contextlib
 import itertools
 
 import numpy as np
@@ -8,10 +7,10 @@ import numpy as np
 from minidl.diagnose.evidence import Evidence, input_figures, layer_figures, parameter_figures, time_profile
 from minidl.diagnose.rules import judge
 from minidl.diagnose.verdict import Report
-from minidl.engine import Tensor, as_tensor, backward, detect_anomaly, generator, outside_recordings, record
+from minidl.engine import Tensor, as_tensor, backward, detect_anomaly, outside_recordings, record
 from minidl.nn import utils
 from minidl.stabilize.probe import Probe
-from minidl.train.range_test import kept
+from minidl.train.kept import kept
 from minidl.train.trainer import mode
 
 FACTORS = (0.01, 0.1, 1.0, 30.0, 300.0)  # of the learning rate, in the trials
@@ -68,7 +67,7 @@ def examine(model, loss_fn, batch, optimizer=None, *, steps=0, clip_norm=None):
     size = len(batches[0][-1])
     found.inputs = [input_figures([b[i] for b in batches], size) for i in range(len(batches[0]) - 1)]
     found.lengths = lengths_among(batches, found.inputs, size)
-    with unchanged(model, optimizer), mode(model, True):
+    with kept(model, optimizer), mode(model, True):
         if all(p.finite for p in found.parameters):
             examine_batches(found, Examination(model, loss_fn, optimizer, clip_norm), batches, steps)
     return Report(judge(found), found)
@@ -88,17 +87,6 @@ def lengths_among(batches, inputs, size):
         if figures.integer and figures.shape == (size,):
             return np.concatenate([as_tensor(b[i]).array for b in batches])
     return None
-
-
-@contextlib.contextmanager
-def unchanged(model, optimizer):
-    """Puts back what a training step changes, random numbers included."""
-    counter = generator.counter.copy()
-    try:
-        with kept(model, optimizer):
-            yield
-    finally:
-        generator.counter[:] = counter
 
 
 class GateProbe(Probe):
@@ -169,7 +157,7 @@ def examine_batches(found, examination, batches, steps):
     probe = GateProbe(model, every=1, history=len(batches))
     try:
         for batch in batches:
-            with unchanged(model, optimizer), probe:
+            with kept(model, optimizer), probe:
                 output, loss = examination.backward(*batch)
                 found.output = output.array.copy() if isinstance(output, Tensor) else None
                 found.losses = np.append(found.losses, loss.item())
@@ -224,7 +212,7 @@ def what_labels_tell(examination, batches):
 def trial(examination, batches, steps, factor):
     """Losses of a training with `factor` times the optimizer's learning rates; it ends at a NaN or an Inf."""
     losses: list[float] = []
-    with unchanged(examination.model, examination.optimizer):
+    with kept(examination.model, examination.optimizer):
         for group in examination.optimizer.param_groups:
             group["lr"] = group["lr"] * factor
         step = record(examination.step)

@@ -2,7 +2,7 @@
 
 from minidl.diagnose.evidence import Evidence, layer_figures, parameter_figures, time_profile
 from minidl.diagnose.rules import judge
-from minidl.diagnose.verdict import Report
+from minidl.diagnose.verdict import Report, Verdict
 from minidl.stabilize.probe import Probe
 
 
@@ -52,22 +52,22 @@ class Monitor(Probe):
         )
 
     def report(self):
-        """Verdicts on the last measurements, with the step at which each was first to be seen.
+        """Verdicts on the last measurement, each with the step at which it was first to be seen.
+
+        If there are any, they come behind what was seen before them and has passed: a rate that was too high may have
+        killed the units that are dead now.
 
         Returns
         -------
         Report
         """
         evidence = self.evidence()
-        verdicts = judge(evidence.at(-1)) if len(self.layers) else []
-        for verdict in verdicts:
-            verdict.step = first_seen(evidence, verdict)
-        return Report(verdicts, evidence)
-
-
-def first_seen(evidence, verdict):
-    """The first measured step that shows a verdict."""
-    for i, step in enumerate(evidence.steps):
-        if any(v.disease == verdict.disease for v in judge(evidence.at(i))):
-            return int(step)
-    return None
+        moments = [judge(evidence.at(i)) for i in range(len(evidence.steps))]
+        first: dict[str, tuple[int, Verdict]] = {}
+        for step, verdicts in zip(evidence.steps, moments, strict=True):
+            for verdict in verdicts:
+                verdict.step, _ = first.setdefault(verdict.disease, (int(step), verdict))
+        present = moments[-1] if moments else []
+        begin = min((first[verdict.disease][0] for verdict in present), default=0)
+        gone = [verdict for step, verdict in first.values() if step < begin]
+        return Report([*gone, *present], evidence)

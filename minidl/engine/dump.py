@@ -92,7 +92,7 @@ class Refill:
             name, values = self.left.pop()
             if array.shape != values.shape or array.dtype != values.dtype:
                 raise ValueError(
-                    f"reproduce: {call.node} reads {array.dtype} {array.shape}, where the step in the file read "
+                    f"reproduce: {call.node.title} reads {array.dtype} {array.shape}, where the step in the file read "
                     f"{values.dtype} {values.shape}{f', {name}' if name else ''}; is the script another one?"
                 )
             array[...] = values

@@ -46,16 +46,18 @@ class Row:
         else:
             shape = " ".join(str(shape) for shape in self.shapes)
         did = "" if self.statistics is None else str(self.statistics)
-        return (self.phase, self.layer, self.node, shape, str(self.calls), f"{self.microseconds:.2f}", did)
+        node = "zero_grad" if self.phase == "update" and self.kernels == ("set_flags",) else self.node
+        return (self.phase, self.layer, node, shape, str(self.calls), f"{self.microseconds:.2f}", did)
 
 
 class Listing(list):
-    """The rows of a step, in order; printed as a table."""
+    """The rows of a step, in order; printed as a table, those of probes as one line."""
 
     microseconds = property(lambda self: sum(row.microseconds for row in self), doc="Of all rows together.")
 
     def __str__(self):
-        lines = [COLUMNS, *(row.cells() for row in self)]
+        probes = [row for row in self if row.phase == "probe"]
+        lines = [COLUMNS, *(row.cells() for row in self if row.phase != "probe")]
         widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
         right = {COLUMNS.index("calls"), COLUMNS.index("us")}
         texts = [
@@ -66,6 +68,9 @@ class Listing(list):
             for line in lines
         ]
         texts.append(f"{len(self)} nodes, {sum(row.calls for row in self)} calls, {self.microseconds:.1f} us")
+        if probes:
+            cost = sum(row.microseconds for row in probes)
+            texts.append(f"of these {len(probes)} of probes, between their measurements: {cost:.1f} us")
         return "\n".join(text.rstrip() for text in texts)
 
 

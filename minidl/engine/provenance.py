@@ -61,7 +61,7 @@ class Provenance:
                 cause.source = self.name_at(memory.address(made[0]) + at)
             cause.deliberate = not (fresh or np.isfinite(call.scalars).all())
         elif fresh and cause.became_nan is None:
-            cause.became_nan = f"{call.node}, {call.phase}"
+            cause.became_nan = f"{call.node.title}, {call.phase}"
         if cause.step is None and cause.phase == call.phase:
             cause.step, cause.row = call.node.moment(call) or (None, None)
         self.marks = [mark for mark in self.marks if mark[0]() is not None]

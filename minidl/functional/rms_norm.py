@@ -19,6 +19,7 @@ class RMSNorm(Node):
     """
 
     name = "rms_norm"
+    role = "normalization"
 
     def __init__(self, sizes, eps):
         super().__init__()

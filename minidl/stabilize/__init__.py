@@ -1,4 +1,9 @@
-"""Nodes that shape or watch gradients and weights."""
+"""Nodes that shape or watch gradients and weights, made once and called in the training step.
+
+In this order: ``zero_grad``; around all the rest `Probe`; forward pass and ``backward``; around all the rest a
+`SpikeGuard` that watches the loss, and inside of it `GradientAccumulation`; clips, noise and coupled decays, which
+change gradients; `WeightDecay`; the optimizer's step; `MaxNorm` and `WeightAverage`.
+"""
 
 from minidl.stabilize.accumulate import GradientAccumulation
 from minidl.stabilize.adaptive import AutoClip, ZClip

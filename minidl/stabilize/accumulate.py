@@ -31,7 +31,8 @@ class GradientAccumulation(Gate, Update):
     Notes
     -----
     A parameter that had a gradient once counts with 0 where it has none. `zero_grad` belongs in front, outside of the
-    block, in every step.
+    block, in every step. A `SpikeGuard` that watches the loss belongs around it, ``with guard(loss), accumulate:``, so
+    that the gradient of a bad batch is not added up; one that watches the gradient stands inside, where it is the mean.
 
     Examples
     --------
@@ -43,7 +44,7 @@ class GradientAccumulation(Gate, Update):
     ...     optimizer.step()
     """
 
-    name = "gradient_accumulation"
+    name = "GradientAccumulation"
     acts = "around"
     steps = Setting(0, whole)
     revision = 0  # counts what makes recorded steps stale: another parameter with a sum

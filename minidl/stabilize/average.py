@@ -8,7 +8,7 @@ from minidl.engine import memory, outside_recordings, state
 from minidl.engine.checks import fraction
 from minidl.kernels import guard as kernels
 from minidl.kernels.elementwise import copy
-from minidl.stabilize.update import Setting, Update, parameter_list, runs, segments, sizes
+from minidl.stabilize.update import Setting, Update, expect_model, parameter_list, runs, segments, sizes
 
 
 def decay_or_none(function, argument, value):
@@ -50,7 +50,7 @@ class WeightAverage(Update):
     Izmailov et al., "Averaging weights leads to wider optima and better generalization", 2018.
     """
 
-    name = "weight_average"
+    name = "WeightAverage"
     acts = "after"
     decay = Setting(0, decay_or_none)
 
@@ -58,7 +58,7 @@ class WeightAverage(Update):
         super().__init__()
         self.cells, self.state = np.zeros(2), np.zeros(2)
         self.decay, self.cells[1] = decay, bool(warmup)
-        self.parameters = parameter_list(self.name, model.parameters())
+        self.parameters = parameter_list(self.name, expect_model(self.name, model).parameters())
         self.tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         kinds = {name: self.kind(tensor, use_buffers) for name, tensor in self.tensors.items()}
         self.averaged = [name for name, kind in kinds.items() if kind]

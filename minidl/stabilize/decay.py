@@ -6,7 +6,16 @@ from minidl.engine import Statistics, memory
 from minidl.engine.checks import at_least, policy
 from minidl.kernels import decay as kernels
 from minidl.kernels.kernel import Kernel
-from minidl.stabilize.update import Setting, Update, parameter_list, runs, segments, sizes, with_gradient
+from minidl.stabilize.update import (
+    Setting,
+    Update,
+    expect_optimizer,
+    parameter_list,
+    runs,
+    segments,
+    sizes,
+    with_gradient,
+)
 
 
 class CoupledDecay(Update):
@@ -105,9 +114,7 @@ class WeightDecay(Update):
 
     def __init__(self, optimizer, rate, parameters=None):
         super().__init__()
-        if not hasattr(optimizer, "param_groups"):
-            raise TypeError(f"{self.name}: optimizer: got {type(optimizer).__name__}, expected an Optimizer")
-        self.optimizer, self.cells = optimizer, np.zeros(1)
+        self.optimizer, self.cells = expect_optimizer(self.name, optimizer), np.zeros(1)
         self.rate = rate
         self.chosen = None if parameters is None else set(parameter_list(self.name, parameters))
         if not (self.chosen or set()) <= set(optimizer.parameters):

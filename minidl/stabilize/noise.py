@@ -34,7 +34,7 @@ class GradientNoise(Update):
     Neelakantan et al., "Adding gradient noise improves learning for very deep networks", 2015.
     """
 
-    name = "gradient_noise"
+    name = "GradientNoise"
     eta = Setting(0, at_least)
     gamma = Setting(1, at_least)
 

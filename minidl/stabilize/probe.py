@@ -7,7 +7,7 @@ import numpy as np
 from minidl.engine import Caller, Gate, Observer, memory, state
 from minidl.kernels import probe as kernels
 from minidl.kernels.elementwise import copy
-from minidl.stabilize.update import segments, sizes
+from minidl.stabilize.update import expect_model, segments, sizes
 
 SIGNAL = np.dtype(
     [
@@ -16,6 +16,9 @@ SIGNAL = np.dtype(
     ]
 )
 WEIGHT = np.dtype([(name, np.float64) for name in ("step", "weight", "gradient", "largest", "nonfinite", "update")])
+
+COLUMNS = ("layer", "output rms", "zeros", "saturated", "dead", "signal rms", "weight", "gradient", "update/weight")
+LEGEND = "dead: units that are 0 for every sample; signal: the gradient of the output; then norms, of the first weight"
 
 
 class Measurement(Caller):
@@ -110,9 +113,10 @@ class Probe(Observer):
     ----------
     model : Module
     every : int
-        Steps from one measurement to the next.
+        Steps from one measurement to the next. With `GradientAccumulation`, choose one that has no common divisor with
+        its steps, or no measurement meets a step in which the weights change.
     history : int
-        Measurements that are kept.
+        Measurements that are kept, and the losses of ``every * history`` steps.
 
     Attributes
     ----------
@@ -137,7 +141,7 @@ class Probe(Observer):
         for name, value in (("every", every), ("history", history)):
             if not isinstance(value, (int, np.integer)) or value < 1:
                 raise ValueError(f"Probe: {name}: got {value!r}, expected an int of at least 1")
-        self.model = model
+        self.model = expect_model("Probe", model)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.clock = np.array([0.0, 0, every, history])
         self.due, self.caller = Gate(), Measurement()
@@ -244,22 +248,24 @@ class Probe(Observer):
                 self.caller.call(kernel, [], [*xs, *ys], extents, dtype=dtype, scratch=scratch)
 
     def __str__(self):
-        weights = {p.name: row for p, row in zip(self.parameters, last(self.weights.read()), strict=True)}
-        lines = [
-            ("layer", "output rms", "zeros", "saturated", "dead", "signal rms", "weight", "gradient", "update/weight")
-        ]
+        measured = self.weights.read()
+        weights = {p.name: row for p, row in zip(self.parameters, last(measured), strict=True)}
+        lines = [COLUMNS]
         for layer in self.layers:
-            y, dy = last(layer.activation()), last(layer.signal())
-            row = [layer.title, f"{y['rms']:.3g}", *(f"{y[field]:.1%}" for field in ("zeros", "saturated", "dead"))]
-            row.append(f"{dy['rms']:.3g}")
-            w = weights.get(next(iter(layer.weights), None))
-            row += (
-                ["", "", ""]
-                if w is None
-                else [f"{w['weight']:.3g}", f"{w['gradient']:.3g}", f"{w['update'] / max(w['weight'], 1e-300):.2g}"]
-            )
+            y, dy, w = last(layer.activation()), last(layer.signal()), weights.get(next(iter(layer.weights), None))
+            row = [layer.title, number(y["rms"], y)]
+            row += [f"{y['zeros']:.1%}", f"{y['saturated']:.1%}" if np.isfinite(layer.saturates).any() else ""]
+            row += [f"{y['dead']:.1%}", number(dy["rms"], dy)]
+            if w is None:
+                row += ["", "", ""]
+            else:
+                share = w["update"] / max(w["weight"], 1e-300)
+                row += [f"{w['weight']:.3g}", number(w["gradient"], w), number(share, w)]
             lines.append(tuple(row))
-        return table(lines)
+        if not len(measured):
+            return "Probe: nothing measured yet"
+        title = f"Probe: measured at step {measured['step'][-1, 0]:.0f} of {self.step}"
+        return f"{title}\n{table(lines)}\n{LEGEND}"
 
 
 def last(rows):
@@ -270,6 +276,11 @@ def last(rows):
     for field in rows.dtype.names:
         empty[field] = np.nan
     return empty
+
+
+def number(value, row):
+    """As text; empty if nothing was measured, which is not the same as a NaN that was."""
+    return "" if np.isnan(row["nonfinite"]) else f"{value:.3g}"
 
 
 def table(lines):

@@ -62,7 +62,7 @@ class GradScaler(Update):
     Micikevicius et al., "Mixed precision training", 2018.
     """
 
-    name = "grad_scaler"
+    name = "GradScaler"
     acts = None
     growth_factor = Setting(0, above_one)
     backoff_factor = Setting(1, between)

@@ -8,7 +8,7 @@ from minidl.engine import Gate, Statistics, as_tensor, memory, state
 from minidl.engine.checks import between, fraction, positive, whole
 from minidl.kernels import guard as kernels
 from minidl.stabilize.snapshot import Snapshots
-from minidl.stabilize.update import Setting, Update, gradient_segments, sizes, with_gradient
+from minidl.stabilize.update import Setting, Update, expect_optimizer, gradient_segments, sizes, with_gradient
 
 WATCHES = ("loss", "gradient", "update")
 DONE = {"skip": "skipped", "lower": "answered by a lower rate", "rollback": "rolled back", "raise": "raised"}
@@ -55,7 +55,8 @@ class SpikeStatistics(Statistics):
     def __str__(self):
         if not self.acted:
             return f"{self.calls:,} calls, no spikes"
-        return f"{self.calls:,} calls, {self.acted:,} spikes {self.verb}, last at {self.spikes[-1]}"
+        spikes = "spike" if self.acted == 1 else "spikes"
+        return f"{self.calls:,} calls, {self.acted:,} {spikes} {self.verb}, last at {self.spikes[-1]}"
 
 
 class SpikeGuard(Gate, Update):
@@ -100,7 +101,9 @@ class SpikeGuard(Gate, Update):
     `backward` refuses a loss that is NaN or Inf before the guard sees it: ``loss.backward(on_nonfinite="ignore")``
     leaves it to the guard. Watching the update costs two passes over weights and state, and the optimizer looks at the
     gradients first, in its own way (`on_nonfinite`). What else the block holds is left out, too: clips, averages of
-    weights. Running statistics of layers are not put back: they belong to the model.
+    weights. Clips in front of the block, and `nn.ClipGrad` in the model, would raise at the NaN before the guard has
+    judged it: clips belong into the block, a `ClipGrad` needs ``on_nonfinite="skip"``. Running statistics of layers
+    are not put back: they belong to the model, and a bad batch has been in those of a batch norm.
 
     Examples
     --------
@@ -114,8 +117,9 @@ class SpikeGuard(Gate, Update):
     Chowdhery et al., "PaLM: scaling language modeling with pathways", 2022, section 5.1: to go back and leave out.
     """
 
-    name = "spike_guard"
+    name = "SpikeGuard"
     acts = "around"
+    choices = ("watch", "on_spike")
     threshold = Setting(0, positive)
     alpha = Setting(1, fraction)
     warmup = Setting(2, whole)
@@ -140,6 +144,7 @@ class SpikeGuard(Gate, Update):
         if on_spike not in kernels.ACTIONS:
             names = ", ".join(map(repr, kernels.ACTIONS))
             raise ValueError(f"{self.name}: on_spike: got {on_spike!r}, expected one of {names}")
+        expect_optimizer(self.name, optimizer)
         if (watch == "update" or on_spike == "rollback") and not hasattr(optimizer, "kernel"):
             raise TypeError(f"{self.name}: got {type(optimizer).__name__}, whose steps cannot be taken back")
         if factor is not None and on_spike not in ("lower", "rollback"):

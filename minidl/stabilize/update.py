@@ -23,6 +23,8 @@ class Update(Caller):
         after it, or around it, as a gate whose block the step is. None if only a loop written for it can use it.
     answers_nonfinite : bool
         Whether it does something about a loss that is NaN or Inf, so that `backward` may let that pass.
+    choices : tuple of str
+        Attributes that its repr shows besides the settings.
     """
 
     parameters: Sequence[Tensor] = ()
@@ -30,6 +32,7 @@ class Update(Caller):
     on_nonfinite = "skip"
     acts: str | None = "before"
     answers_nonfinite = False
+    choices: tuple[str, ...] = ()
 
     def __init__(self):
         super().__init__()
@@ -38,6 +41,17 @@ class Update(Caller):
     def label(self):
         """The node itself: its parameters live as long as the step."""
         return self
+
+    def __repr__(self):
+        numbers = [
+            name for kind in type(self).__mro__ for name, part in vars(kind).items() if isinstance(part, Setting)
+        ]
+        settings = [f"{name}={getattr(self, name)!r}" for name in self.choices]
+        settings += [f"{name}={getattr(self, name):g}" for name in numbers]
+        return f"{type(self).__name__}({', '.join(settings)})"
+
+    def __str__(self):
+        return repr(self) if self.statistics is None else f"{self!r}: {self.statistics}"
 
     def around(self, loss):
         """The block for an optimizer's step, given the loss; for nodes that act around it."""
@@ -159,11 +173,28 @@ def only_dtype(function, groups):
 
 
 def parameter_list(function, parameters):
-    """`parameters` as a list; ValueError if there are none."""
+    """`parameters` as a list; ValueError if there are none, TypeError if they are something else."""
+    if hasattr(parameters, "parameters"):
+        got = type(parameters).__name__
+        raise TypeError(f"{function}: parameters: got {got}, expected parameters, such as model.parameters()")
     parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     if not parameters:
         raise ValueError(f"{function}: parameters: got none (a generator used up before?), expected at least one")
     return parameters
+
+
+def expect_model(function, model):
+    """`model` itself; TypeError if it is no module."""
+    if not hasattr(model, "named_parameters"):
+        raise TypeError(f"{function}: model: got {type(model).__name__}, expected a Module")
+    return model
+
+
+def expect_optimizer(function, optimizer):
+    """`optimizer` itself; TypeError if it is none."""
+    if not hasattr(optimizer, "param_groups"):
+        raise TypeError(f"{function}: optimizer: got {type(optimizer).__name__}, expected an Optimizer")
+    return optimizer
 
 
 def spoiled(parameters, arrays):

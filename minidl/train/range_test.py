@@ -1,6 +1,5 @@
 """The learning-rate range test."""
 
-import contextlib
 import itertools
 import math
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minidl.engine import record
+from minidl.train.kept import kept
 from minidl.train.plot import plot_range_test
 from minidl.train.trainer import many_times, mode
 
@@ -50,7 +50,7 @@ def lr_range_test(model, optimizer, loss_fn, loader, start=1e-7, end=10.0, steps
     """Train for some steps with a rate that grows by the same factor at each; then undo them.
 
     A rate to train with lies near the suggestion, and well below where the loss diverges. Parameters, buffers,
-    gradients, modes and the optimizer's state are put back exactly as they were; random numbers go on.
+    gradients, modes, random numbers and the optimizer's state are put back exactly as they were.
 
     Parameters
     ----------
@@ -115,22 +115,6 @@ def lr_range_test(model, optimizer, loss_fn, loader, start=1e-7, end=10.0, steps
                 break
     rates, smooth = rates[: len(losses)], smoothed(losses, window)
     return RangeTest(rates, smooth, halfway(rates, smooth, window), diverged)
-
-
-@contextlib.contextmanager
-def kept(model, optimizer):
-    """Puts parameters, buffers, gradients and the optimizer's state back at the end."""
-    tensors = list({*model.parameters(), *model.buffers(), *optimizer.parameters})
-    before = [(tensor, tensor.array.copy(), tensor.buffer.copy() if tensor.has_grad() else None) for tensor in tensors]
-    state = optimizer.state_dict()
-    try:
-        yield
-    finally:
-        for tensor, values, gradient in before:
-            tensor.array[...] = values
-            if tensor.requires_grad:
-                tensor.grad = gradient
-        optimizer.load_state_dict(state)
 
 
 def endless(loader):

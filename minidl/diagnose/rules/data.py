@@ -115,7 +115,7 @@ def mute_labels(evidence):
 
 
 def constant_answer(target):
-    """The loss of the best answer that does not look at the input: cross entropy for labels, squared error for numbers."""
+    """The loss of the best constant answer: cross entropy for labels, squared error for numbers."""
     if target.dtype.kind == "f":
         return float(target.var(axis=0, dtype=np.float64).mean())
     shares = np.unique(target[target >= 0], return_counts=True)[1] / max((target >= 0).sum(), 1)

@@ -4,7 +4,9 @@ import numpy as np
 
 from minidl.diagnose.verdict import Verdict, sureness
 
-LARGE_STEP = 0.3  # update by weight; about 0.001 to 0.05 is usual at the start
+LARGE_STEP, SMALL_STEP = 0.3, 2e-5  # update by weight; about 0.001 to 0.05 is usual at the start
+WINDOW = 25  # steps at both ends of a training whose losses are compared
+WORSE, STANDING = 1.5, 0.98  # times the first loss
 STUCK = 0.65  # of the first loss: a rate that comes below it in so few steps is not too low
 HIGH, LOW = (
     0.75,
@@ -17,9 +19,22 @@ def rate(evidence):
     if evidence.trials:
         return by_trials(evidence)
     ratio, name = largest_step(evidence)
+    figures = {"ratio": ratio}
     if ratio > LARGE_STEP:
         text = f"an update changes {name} by {ratio:.0%} of its size, expected about 0.1 % to 5 %"
-        return [Verdict("learning rate too high", text, sureness(ratio, LARGE_STEP), evidence={"ratio": ratio})]
+        return [Verdict("learning rate too high", text, sureness(ratio, LARGE_STEP), evidence=figures)]
+    losses = evidence.losses
+    if len(losses) < WINDOW * 2:
+        return []
+    begin, end = float(losses[:WINDOW].mean()), float(losses[-WINDOW:].mean())
+    if end > WORSE * begin:
+        text = f"the loss has risen from {begin:.3g} to {end:.3g} in {len(losses)} steps"
+        return [
+            Verdict("learning rate too high", text, sureness(end / begin, WORSE), evidence={"from": begin, "to": end})
+        ]
+    if 0 < ratio < SMALL_STEP and end > STANDING * begin:
+        text = f"no update changes a weight by more than {ratio:.2g} of its size, and the loss stands at {end:.3g}"
+        return [Verdict("learning rate too low", text, sureness(ratio, SMALL_STEP), evidence=figures)]
     return []
 
 
@@ -48,10 +63,10 @@ def largest_step(evidence):
     """The largest update by weight of a matrix, and which."""
     found = [(0.0, "")]
     for p in evidence.parameters:
-        if len(p.shape) > 1 and p.rows is not None and len(p.rows):
-            with np.errstate(all="ignore"):
-                ratio = np.nanmedian(p.rows["update"] / p.rows["weight"])
-            found.append((float(np.nan_to_num(ratio)), p.name))
+        if len(p.shape) > 1 and p.rows is not None:
+            rows = p.rows[p.rows["weight"] > 0]  # NaN where no gradient came
+            if len(rows):
+                found.append((float(np.median(rows["update"] / rows["weight"])), p.name))
     return max(found)
 
 
