@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from minidl.engine import as_tensor
 from zoo import minidl_zoo
 from zoo.datasets import score
 
@@ -94,7 +95,7 @@ def gradients(case, batch):
     case.model.eval()
     case.model.zero_grad()
     try:
-        case.loss_fn(case.model(*inputs), minidl_zoo.as_tensor(target)).backward()
+        case.loss_fn(case.model(*inputs), as_tensor(target)).backward()
         return [p.grad.numpy().copy() if p.has_grad() else np.zeros(p.shape) for p in trained]
     except FloatingPointError:
         return [np.full(p.shape, np.nan) for p in trained]
