@@ -9,8 +9,8 @@ import time
 
 import numpy as np
 
-from zoo import DISEASES, PATIENTS
 from zoo.datasets import available
+from zoo.diseases import select
 
 HEALTHY, APART = 85.0, 5.0  # percent: every healthy twin's score, and how far below the sick one's is
 
@@ -32,21 +32,16 @@ def main(argv=None):
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--half", choices=("choose", "report"), help="only this half of the zoo (default: both)")
     args = parser.parse_args(argv)
-    unknown = set(args.names) - set(DISEASES) - {p.name for p in PATIENTS}
-    if unknown:
-        parser.error(f"no such patient or disease: {', '.join(sorted(unknown))}")
+    try:
+        patients = select(args.names, args.half)
+    except ValueError as error:
+        parser.error(str(error))
     framework = importlib.import_module(args.framework)
     framework.set_num_threads(1)  # two would only wait for each other
     train = importlib.import_module(f"zoo.{args.framework}_zoo").train
     print(f"{'patient':32s} {'healthy: loss, score':22s} sick: loss, score")
     apart = []
-    for patient in PATIENTS:
-        if (
-            args.names
-            and not {patient.name, patient.disease} & set(args.names)
-            or args.half not in (None, patient.half)
-        ):
-            continue
+    for patient in patients:
         if not available(patient):
             print(f"{patient.name:32s} needs MNIST; MINIDL_DATA names the folder with the real data sets")
             continue

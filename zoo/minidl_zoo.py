@@ -112,6 +112,24 @@ def build(patient, seed=0):
     return Case(model, LOSSES[patient.loss], optimizer, Batches(train, patient.batch, patient.steps, seed), test)
 
 
+def recorded_step(case, clip):
+    """A training step: of a batch, it gives output and loss."""
+
+    @dl.record
+    def step(*batch):
+        *inputs, target = batch
+        case.optimizer.zero_grad()
+        output = case.model(*inputs)
+        loss = case.loss_fn(output, target)
+        loss.backward()
+        if clip is not None:
+            nn.utils.clip_grad_norm_(case.model.parameters(), clip)
+        case.optimizer.step()
+        return output, loss
+
+    return step
+
+
 def train(patient, seed=0, steps=None):
     """Train a patient.
 
@@ -127,22 +145,11 @@ def train(patient, seed=0, steps=None):
     History
     """
     case = build(patient, seed)
-
-    @dl.record
-    def step(*batch):
-        *inputs, target = batch
-        case.optimizer.zero_grad()
-        loss = case.loss_fn(case.model(*inputs), target)
-        loss.backward()
-        if patient.clip is not None:
-            nn.utils.clip_grad_norm_(case.model.parameters(), patient.clip)
-        case.optimizer.step()
-        return loss
-
+    step = recorded_step(case, patient.clip)
     losses, diverged = [], None
     for i, batch in zip(range(len(case.batches) if steps is None else steps), case.batches, strict=False):
         try:
-            losses.append(float(step(*batch)))
+            losses.append(float(step(*batch)[1]))
         except FloatingPointError:
             diverged = i
             break
