@@ -104,3 +104,20 @@ def test_parameters_without_gradients_do_not_count():
     assert float(nn.utils.clip_grad_norm_(ps, 1e9)) == pytest.approx(
         np.sqrt(sum((p.grad.numpy() ** 2).sum() for p in ps[1:]))
     )
+
+
+def test_a_norm_does_not_depend_on_where_gradients_lie():
+    """Neighbours in memory are taken together where that changes nothing; a sum would."""
+    rng = np.random.default_rng(0)
+    values = [rng.standard_normal(shape).astype(np.float32) for shape in ((70, 30), (31,), (30, 3), (3,))]
+
+    def norm(between):
+        ps = []
+        for value in values:
+            ps.append(dl.Parameter(value))
+            ps[-1].grad = value
+            if between:
+                dl.Parameter(np.zeros(between, np.float32))
+        return [float(nn.utils.clip_grad_norm_(ps, bound)) for bound in (1e9, 1.0)]
+
+    assert norm(0) == norm(5) == norm(100_000)

@@ -17,7 +17,7 @@ SEGMENT = 16384
 cdef enum:
     LANES = 64
     SHORT = 1024  # squares that are added as floats, before their sum is added as a double
-    FEW = 4  # segments that one thread passes over before another has woken up
+    FEW = 50000  # elements that one thread passes over before another has woken up
 
 ctypedef fused sum_t:
     float
@@ -30,10 +30,15 @@ POLICIES = {"raise": RAISE, "skip": SKIP, "zero": ZERO}
 
 cdef void each(segment_t work, real **p, const Py_ssize_t *n, const double *a) noexcept nogil:
     """Work on segment s, for every s."""
-    cdef Py_ssize_t s
-    if n[0] < FEW or threads() == 1:
+    cdef Py_ssize_t s, size = 0
+    cdef unsigned int denormals
+    for s in range(n[0]):
+        size += n[1 + s]
+    if size < FEW or threads() == 1:
+        denormals = flush_denormals()
         for s in range(n[0]):
-            _flushed(work, p, n, a, s)
+            work(p, n, a, s)
+        restore_denormals(denormals)
     else:
         for s in prange(n[0], schedule="static", num_threads=threads()):
             _flushed(work, p, n, a, s)

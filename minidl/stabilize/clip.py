@@ -16,6 +16,7 @@ from minidl.stabilize.update import (
     parameter_list,
     runs,
     segments,
+    separate,
     sizes,
     with_gradient,
 )
@@ -45,7 +46,7 @@ class NormClip(Update):
         if not members:
             self.call(fill, [norm], [], [1], [0.0])
             return norm
-        pieces = gradient_segments(members)
+        pieces = separate([parameter.buffer for parameter in members])
         partial = memory.empty(len(pieces), np.float64)
         scratch = [self.statistics.cells, *self.kept]
         extents = [*sizes(pieces), *self.extents]

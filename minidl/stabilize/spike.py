@@ -8,7 +8,7 @@ from minidl.engine import Gate, Statistics, as_tensor, memory, state
 from minidl.engine.checks import between, fraction, positive, whole
 from minidl.kernels import guard as kernels
 from minidl.stabilize.snapshot import Snapshots
-from minidl.stabilize.update import Setting, Update, expect_optimizer, gradient_segments, sizes, with_gradient
+from minidl.stabilize.update import Setting, Update, expect_optimizer, separate, sizes, with_gradient
 
 WATCHES = ("loss", "gradient", "update")
 DONE = {"skip": "skipped", "lower": "answered by a lower rate", "rollback": "rolled back", "raise": "raised"}
@@ -196,7 +196,8 @@ class SpikeGuard(Gate, Update):
             self.copies(kernels.put_aside, self.aside, [])
         elif self.watch == "gradient":
             groups = with_gradient(self.parameters)
-            self.judge_norm(kernels.squares, {dtype: [gradient_segments(group)] for dtype, group in groups.items()})
+            pieces = {dtype: [separate([p.buffer for p in group])] for dtype, group in groups.items()}
+            self.judge_norm(kernels.squares, pieces)
         else:
             self.judge(self.value, -1)
             self.value = None

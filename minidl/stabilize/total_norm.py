@@ -12,8 +12,7 @@ from minidl.stabilize.update import (
     gradient_segments,
     only_dtype,
     parameter_list,
-    runs,
-    segments,
+    separate,
     sizes,
     with_gradient,
 )
@@ -38,7 +37,7 @@ class TotalNorm(Update):
             self.call(fill, [norm], [], [1], [0.0])
             return norm
         arrays = [tensor.array for tensor in members]
-        pieces = segments(arrays, runs([arrays], [None] * len(arrays)))
+        pieces = separate(arrays)
         partial = memory.empty(len(pieces), np.float64)
         self.call(kernels.total_norm, [norm, partial], pieces, sizes(pieces), self.cells)
         return norm

@@ -138,6 +138,11 @@ def segments(arrays, stretches):
     return [flat[i : i + SEGMENT] for flat in flats for i in range(0, flat.size, SEGMENT)]
 
 
+def separate(arrays):
+    """Segments that hold a part of one array each, for sums: those must not depend on who happens to be neighbours."""
+    return segments(arrays, [(i, i) for i in range(len(arrays))])
+
+
 def owners(counts):
     """For every segment the first of the same parameter, given how many segments each parameter has."""
     return np.repeat(np.cumsum([0, *counts[:-1]]), counts).tolist()
