@@ -281,3 +281,15 @@ def test_losses_of_a_monitor_are_those_of_every_step():
     for x, y in digits():
         losses.append(step(x, y).item())
     np.testing.assert_array_equal(monitor.loss(), np.array(losses[-12:], np.float64))
+
+
+def test_batches_of_sequences_of_different_lengths():
+    rng = np.random.default_rng(0)
+    batches = [
+        (rng.standard_normal((8, T, 2)).astype(np.float32), rng.standard_normal((8, 1)).astype(np.float32))
+        for T in (12, 20)
+    ]
+    assert diagnose.examine(Reader(), F.mse_loss, batches).healthy
+    batches[1][0][3, 5] = np.nan
+    report = diagnose.examine(Reader(), F.mse_loss, batches)
+    assert report.verdicts[0].time == 5 and "from time step 5 on" in report.verdicts[0].text

@@ -82,6 +82,8 @@ class InputFigures:
     shape : tuple of int
         Of a batch.
     nonfinite : int
+    spoiled_step : int or None
+        The first time step with a NaN or an Inf, in a batch of sequences.
     mean, std, low, high : float
     constant : float
         Share of the features (elements of a sample) that have one value in all samples.
@@ -94,6 +96,7 @@ class InputFigures:
 
     shape: tuple
     nonfinite: int
+    spoiled_step: int | None
     mean: float
     std: float
     low: float
@@ -223,15 +226,18 @@ def input_figures(arrays, size):
     arrays = [as_array(a) for a in arrays]
     if arrays[0].ndim > 1 and arrays[0].shape[0] != size == arrays[0].shape[1]:
         arrays = [np.moveaxis(a, 1, 0) for a in arrays]  # time first
+    arrays = cropped(arrays)
     samples = np.concatenate([a.reshape(len(a), -1) for a in arrays]).astype(np.float64)
     finite = np.isfinite(samples)
     known = np.where(finite, samples, 0)
     stds = known.std(0)
     varying = stds[stds > 0]
     first = arrays[0]
+    spoiled = ~finite.reshape(len(finite), *first.shape[1:]).all((0, 2)) if first.ndim == 3 else np.zeros(0, bool)
     return InputFigures(
         first.shape,
         int((~finite).sum()),
+        int(np.argmax(spoiled)) if spoiled.any() else None,
         float(known.mean()),
         float(known.std()),
         float(known.min()),
@@ -241,6 +247,12 @@ def input_figures(arrays, size):
         constant_tail(known.reshape(len(known), *first.shape[1:])) if first.ndim == 3 else 0,
         first.dtype.kind in "iu",
     )
+
+
+def cropped(arrays):
+    """Arrays of one shape but for the number of samples: the longer sequences are cut off."""
+    shape = np.min([a.shape[1:] for a in arrays], axis=0)
+    return [a[(slice(None), *map(slice, shape))] for a in arrays]
 
 
 def constant_tail(sequences):

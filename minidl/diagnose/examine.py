@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from minidl.diagnose.evidence import Evidence, input_figures, layer_figures, parameter_figures, time_profile
+from minidl.diagnose.evidence import Evidence, cropped, input_figures, layer_figures, parameter_figures, time_profile
 from minidl.diagnose.report import Report
 from minidl.diagnose.rules import judge
 from minidl.engine import Tensor, as_tensor, backward, detect_anomaly, outside_recordings, record
@@ -64,7 +64,7 @@ def examine(model, loss_fn, batch, optimizer=None, *, steps=0, clip_norm=None):
     if steps and optimizer is None:
         raise ValueError(f"examine: steps: got {steps} without an optimizer, which a trial needs")
     found = Evidence(model=model, batches=batches, parameters=parameter_figures(model, optimizer))
-    found.target = np.concatenate([as_tensor(b[-1]).array for b in batches])
+    found.target = np.concatenate(cropped([as_tensor(b[-1]).array for b in batches]))
     size = len(batches[0][-1])
     found.inputs = [input_figures([b[i] for b in batches], size) for i in range(len(batches[0]) - 1)]
     found.lengths = lengths_among(batches, found.inputs, size)

@@ -1,6 +1,7 @@
 """NaN and Inf."""
 
 from minidl.diagnose.verdict import Verdict
+from minidl.engine import NonFiniteError
 
 
 def nonfinite(evidence):
@@ -12,10 +13,15 @@ def nonfinite(evidence):
         return [Verdict("non-finite", text, 1.0, [p.path for p in spoiled])]
     counts = [figures.nonfinite for figures in evidence.inputs]
     if any(counts):
-        text = f"the data holds {sum(counts)} NaN or Inf (input {next(i for i, n in enumerate(counts) if n)})"
-        return [Verdict("non-finite", text, 1.0, evidence={"nonfinite": float(sum(counts))})]
+        i = next(i for i, n in enumerate(counts) if n)
+        time = evidence.inputs[i].spoiled_step
+        place = f"input {i}" if time is None else f"input {i}, from time step {time} on"
+        text = f"the data holds {sum(counts)} NaN or Inf ({place})"
+        return [Verdict("non-finite", text, 1.0, time=time, evidence={"nonfinite": float(sum(counts))})]
     if evidence.failure is None:
         return []
-    finding = getattr(evidence.failure, "finding", None)
-    layer = getattr(finding, "layer", "") if finding is not None else ""
-    return [Verdict("non-finite", str(evidence.failure), 1.0, [layer] if layer else [])]
+    finding = evidence.failure.finding if isinstance(evidence.failure, NonFiniteError) else None
+    if finding is None:
+        return [Verdict("non-finite", str(evidence.failure), 1.0)]
+    layers = [finding.layer] if finding.layer else []
+    return [Verdict("non-finite", str(evidence.failure), 1.0, layers, finding.step)]
