@@ -415,15 +415,17 @@ else:
 """
 
 
-def run(*args):
-    return subprocess.run([sys.executable, "-c", SCRIPT, *args], capture_output=True, text=True, check=True).stdout
+def run(folder, *args):
+    """What the script prints; elsewhere than in the repository, whose own `minidl` may not be compiled."""
+    command = [sys.executable, "-c", SCRIPT, *args]
+    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout
 
 
 def test_a_dumped_step_fails_alike_in_another_process(tmp_path):
     path = str(tmp_path / "fault.npz")
-    made = run("1", "make", path)
+    made = run(tmp_path, "1", "make", path)
     assert "First produced by log, forward: made" in made
-    assert made == run("2", "reproduce", path)
+    assert made == run(tmp_path, "2", "reproduce", path)
 
 
 def test_a_step_that_fails_leaves_no_traces():
