@@ -1,6 +1,7 @@
 """Wires and gradient noise: what comes back, below a bound, at it, above it, twice, at zero, with Inf and NaN."""
 
 import copy
+import math
 
 import numpy as np
 import pytest
@@ -222,6 +223,44 @@ def test_noise_is_normal(dtype):
     assert abs((flat[16384:] * flat[:-16384]).mean()) < 0.013
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gradient_noise_is_normal_in_its_tails_too(dtype):
+    count = 400 * 1024
+    dl.manual_seed(11)
+    z = noise_of(count, dtype).astype(np.float64)
+    normal_cdf = np.array([0.5 * math.erfc(-v / math.sqrt(2)) for v in np.sort(z)])
+    ranks = np.arange(count + 1) / count  # Kolmogorov and Smirnov: 1 of 1000 normal samples is farther off
+    assert max(np.abs(normal_cdf - ranks[1:]).max(), np.abs(normal_cdf - ranks[:-1]).max()) < 1.95 / np.sqrt(count)
+    for power, moment, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
+        assert abs((z**power).mean() - moment) < 4 * np.sqrt(variance / count)
+    for bound in (3.0, 4.0):
+        for tail in (z > bound).sum(), (z < -bound).sum():
+            expected = count * 0.5 * math.erfc(bound / math.sqrt(2))
+            assert abs(tail - expected) < 4 * np.sqrt(expected)
+    one, other = z.reshape(-1, 2, 512).swapaxes(0, 1).reshape(2, -1)  # those that share a radius
+    for a, b in ((z[1:], z[:-1]), (one, other)):
+        assert abs((a * b).mean()) < 4 / np.sqrt(a.size)
+        assert abs(((a * a - 1) * (b * b - 1)).mean()) < 8 / np.sqrt(a.size)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gradient_noise_of_an_element_does_not_depend_on_how_many_there_are(dtype):
+    def drawn(count):
+        dl.manual_seed(4)
+        return noise_of(count, dtype)
+
+    most = drawn(1500)
+    for count in (1, 17, 511, 513, 1024, 1031):  # the last of a loop are not computed as vectors
+        np.testing.assert_array_equal(drawn(count), most[:count])
+
+
+def noise_of(count, dtype):
+    parameter = dl.Parameter(np.zeros(count, dtype))
+    parameter.grad = np.zeros(count, dtype)
+    stabilize.GradientNoise([parameter], eta=1.0)()
+    return parameter.grad.numpy()
+
+
 def test_gradient_noise_shrinks_with_the_steps():
     a, b = dl.Parameter(np.zeros(30_001)), dl.Parameter(np.zeros((100, 100), "float32"))
     a.grad, b.grad = np.zeros(a.shape), np.zeros(b.shape, "float32")
@@ -421,14 +460,15 @@ def test_threads_do_not_change_bits(function, dtype):
     np.testing.assert_array_equal(*results)
 
 
-def test_threads_do_not_change_gradient_noise():
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_threads_do_not_change_gradient_noise(dtype):
     results = []
     for threads in (1, 2):
         dl.set_num_threads(threads)
         dl.manual_seed(3)
-        parameters = [dl.Parameter(np.zeros(40_000)), dl.Parameter(np.zeros(30_001))]
+        parameters = [dl.Parameter(np.zeros(40_000, dtype)), dl.Parameter(np.zeros(30_001, dtype))]
         for p in parameters:
-            p.grad = np.ones(p.shape)
+            p.grad = np.ones(p.shape, dtype)
         noise = stabilize.GradientNoise(parameters)
         noise()
         results.append(np.concatenate([*(p.grad.numpy() for p in parameters), noise.statistics.cells]))

@@ -183,7 +183,7 @@ def noise_grad(input, std):
     ----------
     input : Tensor, any shape
     std : float
-        Standard deviation, >= 0.
+        Standard deviation, >= 0. In float32 the noise ends at 6.56 of them.
 
     References
     ----------

@@ -9,16 +9,20 @@ generators", 2014); pairs of normal numbers after Box and Muller (1958).
 
 from cython.parallel cimport prange
 from libc.math cimport cos, log, pow, sin, sqrt
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from minidl.kernels.kernel cimport OK, PARALLEL, real, threads
 from minidl.kernels.statistics cimport note
+from minidl.kernels.update cimport root, square_sum
+from minidl.kernels.vmath cimport cos_quarter, from_bits, log_exponent, log_reduced, sin_quarter, to_bits
 
 from minidl.kernels.kernel import Kernel
 
 
 cdef enum:
     TILE_SIZE = 16384  # elements that one thread takes at a time; the segments of updates are no longer
+    BLOCK = 1024  # normal numbers that are made at a time for noise on gradients
+    HALF = 512
 
 TILE = TILE_SIZE
 
@@ -154,21 +158,51 @@ cdef int _integers(int64_t **p, const Py_ssize_t *n, const double *a) noexcept n
 
 # Noise on gradients ----------------------------------------------------------------------------------------------
 
+cdef inline void normals(real *z, uint64_t key, Py_ssize_t first, Py_ssize_t pairs) noexcept nogil:
+    """Standard normal z[j] and z[HALF + j], for j < pairs, from a hash of first + j.
+
+    float32: one hash makes both numbers of a pair. The radius has 31 bits, so that no number is beyond 6.56 standard
+    deviations (1 of 2e10 should be), and the angle has 32, the first of which is the sign of the cosine.
+    """
+    cdef Py_ssize_t j
+    cdef uint64_t word
+    cdef uint32_t turn
+    cdef int32_t k
+    cdef float u, r, x
+    cdef double radial, angular
+    for j in range(pairs):
+        if real is float:
+            word = bits(key, first + j)
+            u = <float>(<int32_t>(word >> 33)) + <float>1  # from 1 to 2^31
+            k = log_exponent(u)
+            u = from_bits(to_bits(u) - (<uint32_t>k << 23)) - <float>1
+            r = root(<float>-2 * log_reduced(k - 31, u))
+            turn = <uint32_t>word
+            x = <float>(<int32_t>(turn << 1)) * <float>(1.0 / 2147483648.0)
+            z[j] = r * from_bits(to_bits(cos_quarter(x)) ^ (turn & <uint32_t>0x80000000))
+            z[HALF + j] = r * sin_quarter(x)
+        else:
+            radial, angular = radius(key, 2 * (first + j)), angle(key, 2 * (first + j))
+            z[j] = radial * cos(angular)
+            z[HALF + j] = radial * sin(angular)
+
+
 cdef void add_noise(
     real *y, const real *x, Py_ssize_t size, uint64_t key, Py_ssize_t tile, double std, double *sums
 ) noexcept nogil:
     # y = x + std z, z normal, all within one tile; sums: of x^2 and of y^2
-    cdef Py_ssize_t i
-    cdef double r, phi, before = 0, after = 0
-    for i in range(0, size, 2):
-        r, phi = std * radius(key, tile * TILE_SIZE + i), angle(key, tile * TILE_SIZE + i)
-        before += <double>x[i] * x[i]
-        y[i] = <real>(x[i] + r * cos(phi))
-        after += <double>y[i] * y[i]
-        if i + 1 < size:
-            before += <double>x[i + 1] * x[i + 1]
-            y[i + 1] = <real>(x[i + 1] + r * sin(phi))
-            after += <double>y[i + 1] * y[i + 1]
+    cdef real[BLOCK] z
+    cdef Py_ssize_t i = 0, j, width
+    cdef real scale = <real>std
+    cdef double before = 0, after = 0
+    while i < size:
+        width = min(BLOCK, size - i)
+        before += square_sum(x + i, width)
+        normals(z, key, tile * TILE_SIZE + i, min(HALF, width))
+        for j in range(width):
+            y[i + j] = x[i + j] + scale * z[j]
+        after += square_sum(y + i, width)
+        i += BLOCK
     sums[0], sums[1] = before, after
 
 
@@ -202,7 +236,8 @@ cdef int _gradient_noise(real **p, const Py_ssize_t *n, const double *a) noexcep
     cdef uint64_t key = next_key(p[0])
     cdef double std = sqrt(a[0] / pow(1 + (<double *>p[1 + S])[0], a[1]))
     cdef double *sums = <double *>p[2 + S]
-    for s in prange(S, schedule="static", num_threads=threads(), use_threads_if=S > 1):
+    # in turn, for the large parameters may all be at one end
+    for s in prange(S, schedule="static", chunksize=1, num_threads=threads(), use_threads_if=S > 1):
         add_noise(p[1 + s], p[1 + s], n[1 + s], key, s, std, sums + 2 * s)
     note_noise(sums, S, std, <double *>p[3 + S])
     return OK

@@ -181,3 +181,24 @@ cdef inline real cos(real x) noexcept nogil:
         return libm.cos(x)
     else:
         return libm.cosf(x)
+
+
+cdef inline float sin_quarter(float x) noexcept nogil:
+    """sin(pi/2 x) for -1 <= x <= 1, to 6e-8; see `cos_quarter`."""
+    cdef float t = x * x
+    cdef float q = <float> 0.00015237764
+    q = q * t - <float> 0.0046758396
+    q = q * t + <float> 0.079691209
+    q = q * t - <float> 0.64596409
+    q = q * t + <float> 1.5707964
+    return q * x
+
+
+cdef inline float cos_quarter(float x) noexcept nogil:
+    """cos(pi/2 x) for -1 <= x <= 1, to 1e-7; not more than that is right where it is near 0."""
+    cdef float t = x * x
+    cdef float q = <float> 0.00085654273
+    q = q * t - <float> 0.020807164
+    q = q * t + <float> 0.25364846
+    q = q * t - <float> 1.2336978
+    return q * t + <float> 0.99999994
