@@ -2,7 +2,7 @@
 
 python -m zoo.curing [--seeds 1] [--half choose] [patients or diseases ...]
 
-For each patient: an examination of 8 batches with trials of 100 steps, then the first prescription of the surest
+For each patient: an examination of 20 batches with trials of 100 steps, then the first prescription of the surest
 verdicts; where that does not help, the second one instead of it. Each is trained for as many steps as the patient.
 Those whose data says nothing (shuffled labels, constant inputs, masked targets) count as not cured, and apart: nothing
 that is done to a model brings them back, and all that can be asked for is the advice to look at the data.
@@ -22,7 +22,7 @@ from minidl.diagnose.prescriptions import Advice
 from zoo import DISEASES, PATIENTS, minidl_zoo
 from zoo.datasets import available
 
-BATCHES, TRIAL, NEAR = 8, 100, 0.05
+BATCHES, TRIAL, NEAR = 20, 100, 0.05
 LOST = {"constant", "shuffle_labels", "ignore"}  # what was done to data from which nothing can be learned
 
 
