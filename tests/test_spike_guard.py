@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minidl as dl
-from minidl import optim, stabilize
+from minidl import nn, optim, stabilize
 from minidl.optim import lr_scheduler
 
 EAGER_AND_RECORDED = pytest.mark.parametrize("wrap", [lambda step: step, dl.record])
@@ -273,6 +273,38 @@ def test_only_the_last_spikes_are_remembered():
         job.step(100.0 + i)
     spikes = job.guard.statistics.spikes
     assert [spike.value for spike in spikes] == [104.0 + i for i in range(16)] and spikes[0].step == 8
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@EAGER_AND_RECORDED
+def test_all_of_many_parameters_and_their_state_is_put_back(wrap, threads):
+    dl.set_num_threads(threads)
+    model = nn.Sequential(nn.Linear(70, 300), nn.Linear(300, 65), nn.Linear(65, 7), nn.Linear(7, 1))
+    optimizer = optim.Adam(model.parameters())
+    guard = stabilize.SpikeGuard(optimizer, "update", warmup=2)
+
+    def step(size):
+        optimizer.zero_grad()
+        for parameter in model.parameters():
+            (parameter * size).sum().backward()
+        with guard:
+            optimizer.step()
+
+    step = wrap(step)
+    for _ in range(4):
+        step(np.ones((), "float32"))
+    buffers = [buffer for entry in optimizer.state.values() for buffer in entry.buffers.values()]
+    live = [*(parameter.array for parameter in model.parameters()), *buffers]
+    before = [array.copy() for array in live]
+    optimizer.param_groups[0]["lr"] = 1.0
+    step(np.full((), 2.0, "float32"))
+    assert guard.statistics.acted == 1
+    for then, now in zip(before, live, strict=True):
+        np.testing.assert_array_equal(then, now)
+    optimizer.param_groups[0]["lr"] = 1e-3
+    step(np.ones((), "float32"))
+    assert guard.statistics.acted == 1
+    assert all((then != now).all() for then, now in zip(before, live, strict=True))
 
 
 def test_an_error_in_the_block_goes_through():

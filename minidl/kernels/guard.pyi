@@ -15,8 +15,9 @@ distances: Kernel  # sums, x, y
 # open, state, log, statistics, groups' settings, value [settings]; n: size (-1: the value itself), groups
 judge: Kernel
 report: Kernel  # state [settings]
-put_aside: Kernel  # arrays, store; n in bytes
-put_back: Kernel  # arrays, store, state; n in bytes
-keep: Kernel  # arrays, store, ring, state [slots, every]; n in bytes
+# n of these: arrays, those of weights, bytes of a slot, bytes of each array, where each begins in a slot
+put_aside: Kernel  # arrays, store
+put_back: Kernel  # arrays, store, state
+keep: Kernel  # arrays, store, ring, state [slots, every]
 weigh: Kernel  # number and share [decay, warm-up]
 average: Kernel  # means, x, number and share

@@ -4,11 +4,12 @@ For segments see update.pyx. What decides (is it the last of so many steps? is i
 the calls behind it read.
 """
 
+from cython.parallel cimport prange
 from libc.math cimport fabs, isfinite, sqrt
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
-from minidl.kernels.kernel cimport OK, SPIKE, real
+from minidl.kernels.kernel cimport OK, PARALLEL, SPIKE, real, threads
 from minidl.kernels.statistics cimport note
 from minidl.kernels.update cimport each, square_sum
 
@@ -19,7 +20,7 @@ LOG = 16  # spikes that are remembered
 cdef enum:
     ENTRIES = 16  # LOG
     FIELDS = 4  # of an entry: step, value, mean, deviation
-    LINE = 64  # bytes: where a copy begins
+    BLOCK = 1024  # differences that are made at a time
 
 cdef double FLOOR = 1e-2  # of the mean: no deviation is taken for smaller
 
@@ -157,20 +158,15 @@ cdef int _squares(real **p, const Py_ssize_t *n, const double *a) noexcept nogil
 cdef void _square_distances(real **p, const Py_ssize_t *n, const double *a, Py_ssize_t s) noexcept nogil:
     cdef const real *x = p[1 + s]
     cdef const real *y = p[1 + n[0] + s]
-    cdef double[64] lane
-    cdef double d, total = 0
-    cdef Py_ssize_t i, j
-    for j in range(64):
-        lane[j] = 0
-    for i in range(n[1 + s] // 64):
-        for j in range(64):
-            d = <double>x[i * 64 + j] - <double>y[i * 64 + j]
-            lane[j] += d * d
-    for i in range(n[1 + s] - n[1 + s] % 64, n[1 + s]):
-        d = <double>x[i] - <double>y[i]
-        total += d * d
-    for j in range(64):
-        total += lane[j]
+    cdef real[BLOCK] d
+    cdef Py_ssize_t i, size, left = n[1 + s]
+    cdef double total = 0
+    while left > 0:
+        size = min(BLOCK, left)
+        for i in range(size):
+            d[i] = x[i] - y[i]
+        total += square_sum(d, size)
+        x, y, left = x + size, y + size, left - size
     (<double *>p[0])[s] = total
 
 
@@ -235,17 +231,24 @@ cdef int _report(double **p, const Py_ssize_t *n, const double *a) noexcept nogi
 # Snapshots -------------------------------------------------------------------------------------------------------
 
 cdef void _move(uint8_t **p, const Py_ssize_t *n, uint8_t *store, Py_ssize_t slot, bint back) noexcept nogil:
-    # between S arrays and a slot of the store, where each begins a cache line; n: S, bytes[S]
-    cdef Py_ssize_t s, size = 0
-    for s in range(n[0]):
-        size += (n[1 + s] + LINE - 1) // LINE * LINE
-    store += slot * size
-    for s in range(n[0]):
+    # between S arrays and a slot of the store; n: S, front, size of a slot, bytes[S], place in the slot[S].
+    # The s-th weights, of `front`, and their state are moved by the thread that updates them: its cache has them
+    cdef Py_ssize_t s
+    store += slot * n[2]
+    for s in prange(n[1], schedule="static", num_threads=threads(), use_threads_if=n[2] >= PARALLEL):
+        _move_each(p, n, store, s, back)
+
+
+cdef inline void _move_each(
+    uint8_t **p, const Py_ssize_t *n, uint8_t *store, Py_ssize_t s, bint back
+) noexcept nogil:
+    cdef Py_ssize_t S = n[0]
+    while s < S:
         if back:
-            memcpy(p[s], store, n[1 + s])
+            memcpy(p[s], store + n[3 + S + s], n[3 + s])
         else:
-            memcpy(store, p[s], n[1 + s])
-        store += (n[1 + s] + LINE - 1) // LINE * LINE
+            memcpy(store + n[3 + S + s], p[s], n[3 + s])
+        s += n[1]
 
 
 cdef int _put_aside(uint8_t **p, const Py_ssize_t *n, const double *a) noexcept nogil:

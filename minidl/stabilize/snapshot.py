@@ -1,5 +1,7 @@
 """Copies of the weights and of an optimizer's state, and the way back to them."""
 
+from itertools import accumulate
+
 import numpy as np
 
 from minidl.engine import Tensor, memory, state, version
@@ -21,6 +23,8 @@ class Snapshots:
         Those that the optimizer has updated.
     live : list of ndarray
         Segments of weights, state and clocks; the first `front` are the weights'.
+    places : list of int
+        Where the copy of each begins, in bytes.
     store : ndarray of uint8
         A copy after the other; in each the segments in order, from the start of a cache line on.
     """
@@ -62,25 +66,24 @@ class Snapshots:
         count = len(self.weights)
         front, rest = pieces_of(arrays[:count]), pieces_of(arrays[count:])
         self.front, self.live = len(front), front + rest
-        self.sizes = [len(self.live), *(piece.nbytes for piece in self.live)]
-        room = sum(memory.round_up(piece.nbytes) for piece in self.live)
+        *self.places, room = accumulate((memory.round_up(piece.nbytes) for piece in self.live), initial=0)
+        sizes = [piece.nbytes for piece in self.live]
+        self.sizes = [len(self.live), self.front, room, *sizes, *self.places]
         self.store = memory.zeros(self.slots * room, np.uint8)
 
     def pairs(self):
         """Segments of the weights, and of their first copy, by dtype."""
         groups: dict[np.dtype, tuple[list, list]] = {}
-        start = 0
-        for piece in self.live[: self.front]:
+        for piece, start in zip(self.live[: self.front], self.places, strict=False):
             now, then = groups.setdefault(piece.dtype, ([], []))
             now.append(piece)
             then.append(self.store[start : start + piece.nbytes].view(piece.dtype))
-            start += memory.round_up(piece.nbytes)
         return groups
 
 
 def pieces_of(arrays):
     """Segments of arrays of any dtype; neighbours are one."""
-    return segments(arrays, runs([arrays], [array.dtype for array in arrays]))
+    return segments(arrays, runs([arrays], [array.dtype.type for array in arrays]))
 
 
 def found(entries, name):
