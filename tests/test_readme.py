@@ -14,4 +14,4 @@ def test_python_blocks(tmp_path, monkeypatch, capsys):
         exec(block, names)
     out = capsys.readouterr().out
     assert "1 spike rolled back" in out and "update/weight" in out
-    assert float(out.split()[-1]) > 0.9
+    assert float(re.findall(r"^0\.\d+$", out, re.MULTILINE)[-1]) > 0.9  # the accuracy with averaged weights

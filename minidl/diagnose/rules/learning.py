@@ -51,7 +51,8 @@ def by_trials(evidence):
 
 def large_step(ratio, name):
     """The verdict on updates that are large beside the weights."""
-    text = f"an update changes {name} by {ratio:.0%} of its size, expected about 0.1 % to 5 %"
+    size = f"{100 * ratio:.0f} % of its size" if ratio < 10 else f"{ratio:,.0f} times its size"
+    text = f"an update changes {name} by {size}, expected about 0.1 % to 5 %"
     return [Verdict("learning rate too high", text, sureness(ratio, LARGE_STEP), evidence={"ratio": ratio})]
 
 
