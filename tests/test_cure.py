@@ -183,6 +183,13 @@ def test_the_table_and_the_advice():
     assert "by hand: the input is the same in every sample" in str(cured)
 
 
+def test_a_report_that_is_given_is_what_is_treated():
+    model, loss_fn, given, optimizer = dead()
+    report = diagnose.examine(model, loss_fn, given)
+    cured = diagnose.cure(model, loss_fn, given, optimizer, steps=20, attempts=1, report=report)
+    assert cured.report is report and str(cured.attempts[1]) == str(report.verdicts[0].prescriptions[0])
+
+
 def test_validation_decides():
     model, loss_fn, given, optimizer = dead()
     cured = diagnose.cure(model, loss_fn, given[:8], optimizer, steps=100, attempts=2, validation=given[8:])

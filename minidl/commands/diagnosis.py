@@ -45,7 +45,8 @@ def diagnose(args):
             print(f"\nreport: {path}")
         if args.cure:
             many = batches if many_times(batches) else first
-            print(f"\n{carefully(args.target, doctor.cure, model, loss_fn, many, optimizer).outcome()}")
+            cured = carefully(args.target, doctor.cure, model, loss_fn, many, optimizer, report=report)
+            print(f"\n{cured.outcome()}")
     except (CommandError, OSError, ImportError) as error:
         raise DiagnosisError(error) from error
     return 0 if report.healthy else 1

@@ -137,7 +137,7 @@ def learns(attempt):
     return attempt.after < attempt.before
 
 
-def cure(model, loss_fn, batches, optimizer, *, steps=300, clip_norm=None, validation=None, attempts=6):
+def cure(model, loss_fn, batches, optimizer, *, steps=300, clip_norm=None, validation=None, attempts=6, report=None):
     """Examine a model, try what is prescribed, and say what helped.
 
     Every prescription is tried from the same beginning, next to a control to which nothing is done. Then what helped
@@ -162,6 +162,8 @@ def cure(model, loss_fn, batches, optimizer, *, steps=300, clip_norm=None, valid
         By whose loss attempts are judged; by default by their losses in training.
     attempts : int
         At most so many prescriptions are tried.
+    report : Report, optional
+        What `examine` has found; by default the model is examined, with trials of 100 steps.
 
     Returns
     -------
@@ -190,7 +192,7 @@ def cure(model, loss_fn, batches, optimizer, *, steps=300, clip_norm=None, valid
     course = Course(model, loss_fn, optimizer, clip_norm)
     ward = Ward(batches, first, steps, validation)
     with kept(model, optimizer), mode(model, True):
-        found = ward.examine(course)
+        found = ward.examine(course) if report is None else report
         cured = CureReport(found, [ward.attempt(course, None)])
         ward.try_all(cured, course, found, attempts - attempts // 3)
         first_step = cured.beginning
