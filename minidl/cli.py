@@ -164,11 +164,14 @@ def make_parser():
         "target",
         metavar="MODULE:FUNCTION",
         help="a function in a module, or in a file (path/to/file.py:FUNCTION), that takes nothing and returns "
-        "(model, loss_fn, batches) or (model, loss_fn, batches, optimizer); the exit status is 0 if the model is "
-        "healthy, 1 if something was found, 2 if it could not be examined",
+        "(model, loss_fn, batches) or (model, loss_fn, batches, optimizer); the first 20 batches are looked at; "
+        "the exit status is 0 if the model is healthy, 1 if something was found, 2 if it could not be examined",
     )
     diagnose.add_argument(
-        "--steps", type=integer(0), metavar="N", help="length of the trials of learning rates; by default 50"
+        "--steps",
+        type=integer(0),
+        metavar="N",
+        help="length of the trials of learning rates; 0 for none, by default 50",
     )
     diagnose.add_argument("--out", metavar="FOLDER", help="where to leave the report as an HTML file")
     diagnose.add_argument("--cure", action="store_true", help="try what is prescribed, and tell what helped")

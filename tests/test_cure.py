@@ -121,7 +121,7 @@ def test_a_healthy_model_is_left_alone():
     model = mlp(64, 32, 32, 10)
     cured = diagnose.cure(model, F.cross_entropy, batches(), optim.SGD(model.parameters(), lr=0.1), steps=100)
     assert cured.report.healthy and cured.prescription is None and len(cured.attempts) == 1
-    assert cured.best.model is not model and "nothing that was tried helped" in str(cured)
+    assert cured.best.model is not model and "there was nothing to try" in str(cured)
 
 
 def test_attempts_are_combined():
@@ -144,6 +144,33 @@ def test_a_wrong_sign_does_not_win_by_its_size():
     assert cured.prescription.corrects_loss and 0 < cured.chosen.after < 0.3 * CHANCE
 
 
+def test_only_losses_of_the_same_correction_are_compared():
+    """Probabilities in `nll_loss`: with the other sign the loss goes to 0, which is the opposite of learning."""
+    model = nn.Sequential(*mlp(64, 32, 10), nn.Softmax(-1))
+    cured = diagnose.cure(model, F.nll_loss, batches(), optim.Adam(model.parameters(), lr=1e-2), steps=100)
+    tried = {str(attempt): attempt for attempt in cured.attempts}
+    assert tried["change the sign of the loss"].after < cured.chosen.after
+    x, y = batches()[0]
+    assert np.mean(cured.best.model.eval()(x).numpy().argmax(1) == y) > 0.7
+
+
+def test_a_correction_that_leaves_the_loss_endless_has_not_helped():
+    model = mlp(64, 32, 10)
+    cured = diagnose.cure(
+        model, lambda o, t: -F.cross_entropy(o, t), batches(), optim.Adam(model.parameters()), steps=300
+    )
+    endless = [attempt for attempt in cured.attempts if attempt.after < 0 and attempt.prescription]
+    assert endless and not any(cured.helped(attempt) for attempt in endless)
+    assert isinstance(cured.prescription, rx.NegateLoss)
+
+
+def test_nothing_is_done_twice():
+    model, loss_fn, given, optimizer = unscaled()
+    cured = diagnose.cure(model, loss_fn, given, optimizer, steps=20)
+    for attempt in cured.attempts:
+        assert str(attempt).count("normalise input") < 2
+
+
 def test_the_table_and_the_advice():
     model, loss_fn, given, optimizer = too_fast()
     cured = diagnose.cure(model, loss_fn, given, optimizer, steps=50, attempts=2, validation=given[:2])
@@ -154,6 +181,13 @@ def test_the_table_and_the_advice():
     cured = diagnose.cure(model, loss_fn, constant, optim.SGD(model.parameters(), lr=0.1), steps=20)
     assert cured.prescription is None
     assert "by hand: the input is the same in every sample" in str(cured)
+
+
+def test_a_report_that_is_given_is_what_is_treated():
+    model, loss_fn, given, optimizer = dead()
+    report = diagnose.examine(model, loss_fn, given)
+    cured = diagnose.cure(model, loss_fn, given, optimizer, steps=20, attempts=1, report=report)
+    assert cured.report is report and str(cured.attempts[1]) == str(report.verdicts[0].prescriptions[0])
 
 
 def test_validation_decides():

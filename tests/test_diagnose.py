@@ -160,6 +160,8 @@ def test_numbers_that_are_not_finite():
     model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), Log(), nn.Linear(32, 10))
     found, report = verdicts(model, digits(1))
     assert found == ["non-finite"] and report.verdicts[0].layers == ["2"] and "log" in report.verdicts[0].text
+    found, report = verdicts(mlp(64, 32, 10), digits(1), lambda o, t: F.nll_loss(F.relu(o).log(), t))
+    assert found == ["non-finite"] and "by hand: log is called by the loss" in str(report)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,7 @@ def test_numbers_that_are_not_finite():
         (lambda x: x * 0 + 0.5, "the same in every sample"),
         (lambda x: x * 100, "deviation"),
         (lambda x: x + 500, "deviations from 0"),
-        (lambda x: x * np.where(np.arange(64) == 20, 1e4, 1).astype(np.float32), "varies"),
+        (lambda x: x * np.where(np.arange(64) == 20, 1e4, 1).astype(np.float32), "feature, [20], that varies"),
     ],
 )
 def test_data_without_a_signal(spoil, text):
@@ -180,6 +182,8 @@ def test_labels_and_losses_that_do_not_fit():
     rng = np.random.default_rng(0)
     shuffled = [(x, rng.permutation(y)) for x, y in digits()]
     assert verdicts(mlp(64, 64, 10), shuffled)[0] == ["label or loss mismatch"]
+    single = [(x[i : i + 1], y[i : i + 1]) for x, y in digits(1) for i in range(20)]
+    assert verdicts(mlp(64, 64, 10), single)[0] == []  # there is nothing to shuffle
     twice = nn.Sequential(*mlp(64, 64, 10), nn.Softmax(-1))
     found, report = verdicts(twice, digits(2))
     assert found[0] == "label or loss mismatch" and "softmax" in report.verdicts[0].text
@@ -221,6 +225,9 @@ def test_bad_input():
     for nothing in ([], x, [x]):
         with pytest.raises(ValueError, match="expected a tuple"):
             diagnose.examine(mlp(64, 10), F.cross_entropy, nothing)
+    other = optim.SGD(mlp(64, 10).parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="optimizer: SGD trains none of the parameters of Sequential"):
+        diagnose.examine(mlp(64, 10), F.cross_entropy, (x, y), other)
     with pytest.raises(ValueError, match="without an optimizer"):
         diagnose.examine(mlp(64, 10), F.cross_entropy, (x, y), steps=10)
 
@@ -250,6 +257,20 @@ def test_a_monitor_says_since_when():
     report = monitor.report()
     assert report.verdicts[0].disease == "dead units" and report.verdicts[0].layers[0] == "2"
     assert report.verdicts[0].step == 21 and "since step 21" in str(report)
+
+
+def test_a_monitor_tells_what_was_seen_with_it_and_has_passed():
+    model = mlp(64, 32, 10)
+    model[0].bias.array[:24] = -3000  # dead from the first step on, the others from the second
+    optimizer = optim.SGD(model.parameters(), lr=1.0)
+    monitor = diagnose.Monitor(model, optimizer)
+    assert str(monitor.report()) == "nothing was measured yet"
+    train(model, optimizer, monitor, [(50 * x, y) for x, y in digits()])
+    report = monitor.report()
+    passed = next(v for v in report if v.disease == "learning rate too high")
+    assert report.verdicts[-1].disease == "dead units" and report.verdicts[-1].step == passed.step == 1
+    assert "times its size" in passed.text
+    assert len(repr(report)) < 2000  # without the evidence
 
 
 def test_a_monitor_sees_learning_rates():
@@ -293,3 +314,17 @@ def test_batches_of_sequences_of_different_lengths():
     batches[1][0][3, 5] = np.nan
     report = diagnose.examine(Reader(), F.mse_loss, batches)
     assert report.verdicts[0].time == 5 and "from time step 5 on" in report.verdicts[0].text
+
+
+def test_a_signal_that_is_lost_on_a_long_way():
+    """No step loses much, but nothing of the last one is left at the first."""
+    found, report = verdicts(Reader(), sequences(1, steps=700), F.mse_loss)
+    assert found == ["vanishing"] and report.verdicts[0].layers == ["layer"]
+    assert 0.6 < report.verdicts[0].evidence["factor"] < 0.99
+
+
+def test_a_rate_at_which_nothing_moves():
+    model = mlp(64, 32, 10)
+    optimizer = optim.SGD(model.parameters(), lr=1e-9)
+    found, report = verdicts(model, digits(), optimizer=optimizer, steps=40)
+    assert found == ["learning rate too low"] and "no update" in report.verdicts[0].text

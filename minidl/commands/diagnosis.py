@@ -8,6 +8,7 @@ import sys
 import traceback
 from pathlib import Path
 
+import minidl
 from minidl import diagnose as doctor
 from minidl.cli import CommandError
 from minidl.commands import fitting
@@ -16,8 +17,9 @@ from minidl.optim import Optimizer
 from minidl.train.run import REPORT
 from minidl.train.trainer import many_times
 
-BATCHES = 8  # at most so many are examined
+BATCHES = 20  # at most so many are examined
 STEPS = 50  # of the trials, where there is an optimizer
+NOT_THE_USERS = (str(Path(minidl.__file__).parent), "<frozen")
 EXPECTED = "(model, loss_fn, batches) or (model, loss_fn, batches, optimizer)"
 
 
@@ -43,7 +45,8 @@ def diagnose(args):
             print(f"\nreport: {path}")
         if args.cure:
             many = batches if many_times(batches) else first
-            print(f"\n{carefully(args.target, doctor.cure, model, loss_fn, many, optimizer)}")
+            cured = carefully(args.target, doctor.cure, model, loss_fn, many, optimizer, report=report)
+            print(f"\n{cured.outcome()}")
     except (CommandError, OSError, ImportError) as error:
         raise DiagnosisError(error) from error
     return 0 if report.healthy else 1
@@ -110,7 +113,6 @@ def carefully(target, function, *args, **kwargs):
     except CommandError:
         raise
     except (Exception, SystemExit) as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        raise CommandError(
-            f"{target}: {type(error).__name__}: {error} ({frame.filename}, line {frame.lineno})"
-        ) from error
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(NOT_THE_USERS)]
+        place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+        raise CommandError(f"{target}: {type(error).__name__}: {error}{place}") from error

@@ -7,9 +7,10 @@ from minidl.diagnose.examine import examine
 from minidl.diagnose.monitor import Monitor
 from minidl.diagnose.prescribe import prescribe
 from minidl.diagnose.report import Report
-from minidl.diagnose.verdict import Verdict
+from minidl.diagnose.verdict import DISEASES, Verdict
 
 __all__ = [
+    "DISEASES",
     "Course",
     "CureReport",
     "Monitor",

@@ -7,6 +7,7 @@ import numpy as np
 
 from minidl.diagnose.course import Course
 from minidl.diagnose.examine import examine
+from minidl.diagnose.indications.data import bottomless
 from minidl.diagnose.prescriptions import Advice, Prescription, Together
 from minidl.diagnose.report import Report
 from minidl.engine import outside_recordings
@@ -42,7 +43,10 @@ class Attempt:
     course: Course | None = None
     error: str = ""
 
-    corrects_loss = property(lambda self: self.prescription is not None and self.prescription.corrects_loss)
+    @property
+    def corrections(self):
+        """What it does to the loss, in words: only losses of attempts that do the same to it can be compared."""
+        return [str(part) for part in parts(self.prescription) if part.corrects_loss]
 
     def __str__(self):
         return "as it is" if self.prescription is None else str(self.prescription)
@@ -76,17 +80,23 @@ class CureReport:
         """Whether an attempt is clearly better than the control, or learns where the loss could not be trusted."""
         if not np.isfinite(attempt.after) or attempt.prescription is None:
             return False
-        if attempt.corrects_loss:
-            return attempt.after < attempt.before - (1 - HELPED) * abs(attempt.before)
+        if attempt.corrections:
+            endless = attempt.after < 0 and bottomless(self.report.evidence)  # not corrected after all
+            return not endless and attempt.after < attempt.before - (1 - HELPED) * abs(attempt.before)
         control = self.control.after
         return attempt.after < control - (1 - HELPED) * abs(control) if np.isfinite(control) else learns(attempt)
 
     @property
     def chosen(self):
-        """The best attempt: of those that correct the loss, if any helped, as the others minimise what is wrong."""
+        """The best attempt: of those that correct the loss, if any helped, as the others minimise what is wrong.
+
+        Losses that were corrected in different ways say nothing about one another, so the correction that was
+        prescribed first is taken.
+        """
         good = [attempt for attempt in self.attempts if self.helped(attempt)]
-        corrected = [attempt for attempt in good if attempt.corrects_loss]
-        return min(corrected or good, key=lambda attempt: attempt.after, default=self.control)
+        first: list[str] = next((attempt.corrections for attempt in good if attempt.corrections), [])
+        alike = [attempt for attempt in good if attempt.corrections == first]
+        return min(alike, key=lambda attempt: attempt.after, default=self.control)
 
     @property
     def beginning(self):
@@ -94,19 +104,32 @@ class CureReport:
         applied = [attempt.prescription for attempt in self.attempts if attempt.prescription and not attempt.error]
         return self.prescription or next(iter(applied), None)
 
-    def __str__(self):
+    def outcome(self):
+        """What was tried and what it did to the loss, as text."""
         chosen = self.chosen
         lines = [("", "loss before", "after", "")]
         for attempt in self.attempts:
             mark = (
                 "best" if attempt is chosen and chosen is not self.control else "helped" if self.helped(attempt) else ""
             )
-            figures = ("-", attempt.error) if attempt.error else (f"{attempt.before:.3g}", f"{attempt.after:.3g}")
+            figures = ("-", "-") if attempt.error else (f"{attempt.before:.3g}", f"{attempt.after:.3g}")
             lines.append((str(attempt), *figures, mark))
-        parts = [str(self.report), table(lines), *map(str, self.advice)]
+        text = [line.rstrip() for line in table(lines).splitlines()]
+        text += [f"{attempt}: not possible: {attempt.error}" for attempt in self.attempts if attempt.error]
+        text += map(str, self.advice)
         if chosen is self.control:
-            parts.append("nothing that was tried helped")
-        return "\n".join(parts)
+            text.append("nothing that was tried helped" if len(self.attempts) > 1 else "there was nothing to try")
+        return "\n".join(text)
+
+    def __str__(self):
+        return f"{self.report}\n\n{self.outcome()}"
+
+
+def parts(prescription):
+    """The single prescriptions of which one consists; none for None."""
+    if isinstance(prescription, Together):
+        return [single for part in prescription.parts for single in parts(part)]
+    return [] if prescription is None else [prescription]
 
 
 def learns(attempt):
@@ -114,7 +137,7 @@ def learns(attempt):
     return attempt.after < attempt.before
 
 
-def cure(model, loss_fn, batches, optimizer, *, steps=300, clip_norm=None, validation=None, attempts=6):
+def cure(model, loss_fn, batches, optimizer, *, steps=300, clip_norm=None, validation=None, attempts=6, report=None):
     """Examine a model, try what is prescribed, and say what helped.
 
     Every prescription is tried from the same beginning, next to a control to which nothing is done. Then what helped
@@ -139,6 +162,8 @@ def cure(model, loss_fn, batches, optimizer, *, steps=300, clip_norm=None, valid
         By whose loss attempts are judged; by default by their losses in training.
     attempts : int
         At most so many prescriptions are tried.
+    report : Report, optional
+        What `examine` has found; by default the model is examined, with trials of 100 steps.
 
     Returns
     -------
@@ -167,7 +192,7 @@ def cure(model, loss_fn, batches, optimizer, *, steps=300, clip_norm=None, valid
     course = Course(model, loss_fn, optimizer, clip_norm)
     ward = Ward(batches, first, steps, validation)
     with kept(model, optimizer), mode(model, True):
-        found = ward.examine(course)
+        found = ward.examine(course) if report is None else report
         cured = CureReport(found, [ward.attempt(course, None)])
         ward.try_all(cured, course, found, attempts - attempts // 3)
         first_step = cured.beginning
@@ -210,10 +235,15 @@ class Ward:
     def try_all(self, cured, course, report, most, after=None):
         """Try what a report prescribes, on top of what was chosen before, until there are `most` attempts."""
         tried = {str(attempt) for attempt in cured.attempts}
+        done = set(
+            map(str, parts(after))
+        )  # the data stay as they are, so that what was done to them is asked for again
         for prescription in ranked(report):
             if isinstance(prescription, Advice):
                 if str(prescription) not in map(str, cured.advice):
                     cured.advice.append(prescription)
+                continue
+            if done.issuperset(map(str, parts(prescription))):
                 continue
             prescription = prescription if after is None else Together(after, prescription)
             if len(cured.attempts) <= most and str(prescription) not in tried:

@@ -89,6 +89,8 @@ class InputFigures:
         Share of the features (elements of a sample) that have one value in all samples.
     spread : float
         The largest deviation of a feature by the median of those that vary; 1 where none does.
+    widest : tuple of int
+        Where in a sample that feature is.
     tail : int
         Time steps at the end that are the same in every sequence; 0 for what is no batch of sequences.
     integer : bool
@@ -103,6 +105,7 @@ class InputFigures:
     high: float
     constant: float
     spread: float
+    widest: tuple
     tail: int
     integer: bool
 
@@ -244,6 +247,7 @@ def input_figures(arrays, size):
         float(known.max()),
         float((stds == 0).mean()),
         float(varying.max() / np.median(varying)) if varying.size else 1.0,
+        tuple(map(int, np.unravel_index(stds.argmax(), arrays[0].shape[1:]))) if stds.size else (),
         constant_tail(known.reshape(len(known), *first.shape[1:])) if first.ndim == 3 else 0,
         first.dtype.kind in "iu",
     )

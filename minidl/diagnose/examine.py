@@ -48,8 +48,8 @@ def examine(model, loss_fn, batch, optimizer=None, *, steps=0, clip_norm=None):
     Raises
     ------
     ValueError
-        If the model has no parameters, there is no batch, or the loss is not a scalar. What the model itself raises
-        on the batch passes through.
+        If the model has no parameters, the optimizer none of them, there is no batch, or the loss is not a scalar.
+        What the model itself raises on the batch passes through.
 
     Examples
     --------
@@ -61,6 +61,11 @@ def examine(model, loss_fn, batch, optimizer=None, *, steps=0, clip_norm=None):
     batches = as_batches(batch)
     if not list(model.parameters()):
         raise ValueError(f"examine: model: {type(model).__name__} has no parameters, so there is nothing to train")
+    if optimizer is not None and not set(model.parameters()).intersection(optimizer.parameters):
+        raise ValueError(
+            f"examine: optimizer: {type(optimizer).__name__} trains none of the parameters of {type(model).__name__}: "
+            "was it made for another model, or for this one before it was made anew?"
+        )
     if steps and optimizer is None:
         raise ValueError(f"examine: steps: got {steps} without an optimizer, which a trial needs")
     found = Evidence(model=model, batches=batches, parameters=parameter_figures(model, optimizer))
@@ -195,9 +200,10 @@ def what_labels_tell(examination, batches):
     What all samples share, such as the pull of the outputs towards the mean target, is in the gradients for shuffled
     targets, too, and so subtracted. What is left comes from the pairs of input and target, and its agreement between
     batches is compared with that of other shuffles. None with fewer batches than `ENOUGH`: where the way from the input
-    to the target is long, it takes so many to see it. No sample may be in two of them.
+    to the target is long, it takes so many to see it; or with batches of one, where there is nothing to shuffle. No
+    sample may be in two of them.
     """
-    if len(batches) < ENOUGH:
+    if len(batches) < ENOUGH or all(len(batch[-1]) < 2 for batch in batches):
         return None
     rng = np.random.default_rng(0)
     size = sum(p.array.size for p in examination.parameters)

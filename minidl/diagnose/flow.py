@@ -20,7 +20,7 @@ class Row:
     signal : ndarray, shape (steps,)
         Norm per sample of the gradient of the loss by the layer's outputs, at each measurement.
     gradient : ndarray, shape (steps,)
-        Norm of the gradient of its weights. Both are `MISSING` where there is none.
+        Norm of the gradient of all its parameters. Both are `MISSING` where there is none.
     diseases : list of str
         Those whose verdict names the layer.
     """

@@ -24,7 +24,7 @@ def profile(flow):
     axis = Axis((low, high), LEFT, WIDTH - 40, log=True)
     parts = [line(x, top, x, bottom, "grid") + words(text, x, bottom + 16, "middle") for x, text in axis.ticks(7)]
     parts += names_of(flow, top)
-    for bound, text in zip(flow.bounds or (), ("vanished", "exploded"), strict=False):
+    for bound, text in zip(flow.bounds or (), ("signal vanished", "signal exploded"), strict=False):
         if 10.0**low < bound < 10.0**high:
             x = float(axis(bound))
             parts += [line(x, top, x, bottom, "bound"), words(text, x, top - 4, "middle soft")]

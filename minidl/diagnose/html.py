@@ -14,7 +14,12 @@ from minidl.diagnose.svg import curves, tag
 from minidl.diagnose.tables import layers, nodes
 
 STYLE = Path(__file__).with_name("report.css")
-NOTE = "The signal of a layer is the Euclidean norm of the loss's gradient by its output, per sample."
+NOTE = (
+    "The signal of a layer is the Euclidean norm of the loss's gradient by its output, per sample; where the lines for "
+    "'vanished' and 'exploded' stand follows from that of the last layer. The weight gradient is the norm over all "
+    "parameters of a layer in the figures, biases among them; norm, gradient and update in the table are those of its "
+    "first weight. Zeros and saturated: shares of the outputs; dead: share of the units that are 0 for every sample."
+)
 
 
 def page(report, history=None, step=None):
@@ -78,7 +83,7 @@ def head(report, name):
 def verdicts(report):
     """A box each."""
     if report.healthy:
-        return [card("healthy: nothing found", class_="card good")]
+        return [card(report.summary, class_="card good")]
     return [verdict_card(verdict) for verdict in report.verdicts]
 
 

@@ -10,6 +10,8 @@ from minidl.stabilize.probe import Probe
 class Monitor(Probe):
     """A probe that can say what is wrong: ``with monitor:`` around forward pass, backward pass and update.
 
+    It sees layers, weights and losses, but not the data: inputs and targets are judged by `examine`.
+
     Parameters
     ----------
     model : Module
@@ -56,8 +58,8 @@ class Monitor(Probe):
     def report(self, failure=None):
         """Verdicts on the last measurement, each with the step at which it was first to be seen.
 
-        If there are any, they come behind what was seen before them and has passed: a rate that was too high may have
-        killed the units that are dead now.
+        If there are any, they come behind what was seen before them, or with them, and has passed: a rate that was
+        too high may have killed the units that are dead now.
 
         Parameters
         ----------
@@ -79,5 +81,6 @@ class Monitor(Probe):
                 verdict.step, _ = first.setdefault(verdict.disease, (int(step), verdict))
         present = moments[-1] if moments else []
         begin = min((first[verdict.disease][0] for verdict in present), default=0)
-        gone = [verdict for step, verdict in first.values() if step < begin]
+        now = {verdict.disease for verdict in present}
+        gone = [verdict for step, verdict in first.values() if step <= begin and verdict.disease not in now]
         return Report([*gone, *present], evidence, self.model, self.optimizer)

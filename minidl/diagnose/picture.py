@@ -52,7 +52,7 @@ def layers(flow, width):
         f"{'▶' if row.diseases else ' '} {shortened(row.title, name):<{name}}" for row in flow.rows
     ]
     marks = [""] + [f" {cut(diseases(row), mark)}" if mark else "" for row in flow.rows]
-    lines = [cut(f"gradient flow by layer, {flow.when} (log scale)", width)]
+    lines = [cut(f"gradient flow by layer, {flow.when} (log scale, signal: |dE/d output|)", width)]
     lines += ["".join(parts).rstrip() for parts in zip(names, *columns, marks, strict=True)]
     if flow.bounds and any("┊" in line for line in lines):
         lines.append(cut("  ┊ bounds of a signal that has vanished, or exploded", width))

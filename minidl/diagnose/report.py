@@ -29,7 +29,7 @@ class Report:
     """
 
     verdicts: list[Verdict]
-    evidence: Evidence
+    evidence: Evidence = field(repr=False)
     model: Any = field(default=None, repr=False)
     optimizer: Any = field(default=None, repr=False)
 
@@ -42,8 +42,14 @@ class Report:
     def __iter__(self):
         return iter(self.verdicts)
 
+    @property
+    def summary(self):
+        """What is said where there is no verdict."""
+        measured = self.evidence.layers or self.evidence.batches
+        return "healthy: nothing found" if measured else "nothing was measured yet"
+
     def __str__(self):
-        return "\n".join(map(str, self.verdicts)) if self.verdicts else "healthy: nothing found"
+        return "\n".join(map(str, self.verdicts)) or self.summary
 
     def picture(self, width=None):
         """The gradient flow as text: per layer, over the measured steps, and over time in recurrent layers.

@@ -26,7 +26,7 @@ class Verdict:
     Attributes
     ----------
     disease : str
-        One of `DISEASES`.
+        One of `diagnose.DISEASES`.
     text : str
         One sentence: what is wrong, with the numbers.
     certainty : float

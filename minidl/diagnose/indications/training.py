@@ -60,7 +60,14 @@ def nonfinite(verdict, evidence):
     finding = getattr(evidence.failure, "finding", None)
     remedies = unscaled(evidence)
     modules = dict(evidence.model.named_modules())
-    if finding is not None and finding.layer in modules:
+    if finding is not None and not finding.layer:
+        remedies.append(
+            Advice(
+                f"{finding.operation} is called by the loss or by the model itself, in no layer: keep its argument "
+                "where it is defined (clamp it), or take one function for all, as log_softmax for the log of a softmax"
+            )
+        )
+    elif finding is not None and finding.layer in modules:
         remedies += bounds(finding.layer, finding.operation)
     return [*remedies, LearningRate(0.01), Reinitialise((), example(evidence))]
 

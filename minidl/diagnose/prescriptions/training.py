@@ -25,7 +25,7 @@ class LearningRate(Prescription):
         return course
 
     def __str__(self):
-        return f"multiply the learning rate by {self.factor:.2g}"
+        return f"multiply the learning rate by {float(f'{self.factor:.2g}'):g}"  # 290, not 2.9e+02
 
 
 @dataclass(eq=False)

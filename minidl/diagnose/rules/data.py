@@ -35,7 +35,7 @@ def silent_input(evidence):
                 x.spread > SPREAD,
                 x.spread,
                 SPREAD,
-                f"has a feature that varies {x.spread:.3g} times as much as the median one",
+                f"has a feature, {list(x.widest)}, that varies {x.spread:.3g} times as much as the median one",
             ),
         ]
         for wrong, value, threshold, text in checks:

@@ -34,11 +34,13 @@ def over_layers(evidence):
     culprits = where(steps if disease == "vanishing" else -steps)
     begins = [layers[i + 1].path for i in culprits]
     place = f", most of it at {begins[0]}" if begins else ""
+    lost = not norms(layers[0]).any()
+    change = "nothing is left" if lost else f"a factor of {np.exp(slope):.3g} per layer"
     text = (
-        f"the gradient's norm is {signals[-1]:.2g} at {layers[-1].title} and {signals[0]:.2g} at {layers[0].title}: "
-        f"a factor of {np.exp(slope):.3g} per layer over {len(layers)} layers{place}"
+        f"the gradient's norm is {signals[-1]:.2g} at {layers[-1].title} and {0 if lost else signals[0]:.2g} at "
+        f"{layers[0].title}: {change} over {len(layers)} layers{place}"
     )
-    figures = {"ratio": float(ratio), "factor": float(np.exp(slope))}
+    figures = {"ratio": 0.0} if lost else {"ratio": float(ratio), "factor": float(np.exp(slope))}
     certainty = sureness(ratio, VANISHED if disease == "vanishing" else EXPLODED, 100)
     return [Verdict(disease, text, certainty, begins, evidence=figures)]
 

@@ -26,10 +26,7 @@ def rate(evidence):
         text = f"the loss has risen from {begin:.3g} to {end:.3g} in {len(losses)} steps"
         figures = {"from": begin, "to": end}
         return [Verdict("learning rate too high", text, sureness(end / begin, WORSE), evidence=figures)]
-    if 0 < ratio < SMALL_STEP and end > STANDING * begin:
-        text = f"no update changes a weight by more than {ratio:.2g} of its size, and the loss stands at {end:.3g}"
-        return [Verdict("learning rate too low", text, sureness(ratio, SMALL_STEP), evidence={"ratio": ratio})]
-    return []
+    return small_step(ratio, begin, end)
 
 
 def by_trials(evidence):
@@ -39,7 +36,7 @@ def by_trials(evidence):
     ratio, name = largest_step(evidence)
     best = min(ends, key=lambda factor: ends[factor])
     if ends[best] >= BETTER * now or (best > 1 and ratio > SMALL_TRIAL):
-        return large_step(ratio, name) if ratio > LARGE_STEP else []
+        return large_step(ratio, name) if ratio > LARGE_STEP else small_step(ratio, begin, now)
     disease = "learning rate too high" if best < 1 else "learning rate too low"
     text = (
         f"a trial of {steps} steps takes the loss from {begin:.3g} to {now:.3g}, "
@@ -49,9 +46,18 @@ def by_trials(evidence):
     return [Verdict(disease, text, sureness(now, ends[best] / BETTER, 3), evidence=figures)]
 
 
+def small_step(ratio, begin, end):
+    """The verdict on updates that are tiny beside the weights, if the loss has not moved."""
+    if not 0 < ratio < SMALL_STEP or end <= STANDING * begin:
+        return []
+    text = f"no update changes a weight by more than {ratio:.2g} of its size, and the loss stands at {end:.3g}"
+    return [Verdict("learning rate too low", text, sureness(ratio, SMALL_STEP), evidence={"ratio": ratio})]
+
+
 def large_step(ratio, name):
     """The verdict on updates that are large beside the weights."""
-    text = f"an update changes {name} by {ratio:.0%} of its size, expected about 0.1 % to 5 %"
+    size = f"{100 * ratio:.0f} % of its size" if ratio < 10 else f"{ratio:,.0f} times its size"
+    text = f"an update changes {name} by {size}, expected about 0.1 % to 5 %"
     return [Verdict("learning rate too high", text, sureness(ratio, LARGE_STEP), evidence={"ratio": ratio})]
 
 

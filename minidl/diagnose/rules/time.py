@@ -5,6 +5,7 @@ import numpy as np
 from minidl.diagnose.verdict import Verdict, sureness
 
 SHRINKS = 0.45  # factor per step: in healthy layers 0.7 or more, in the sick ones of the zoo 0.3 or less
+LOST = 1e-12  # what is left of it at the first step, however slowly it shrinks; healthy layers of the zoo keep 1e-9
 GROWN = 100.0  # times over all steps: in healthy layers less than 1, in the sick ones 10,000 or more
 
 
@@ -16,7 +17,8 @@ def over_steps(evidence):
         if factor is None:
             continue
         growth = float(norms[: begin + 1].max() / norms[begin])
-        if growth <= GROWN and factor >= SHRINKS:
+        left = float(norms[0] / norms[begin])
+        if growth <= GROWN and factor >= SHRINKS and left >= LOST:
             continue
         disease = "exploding" if growth > GROWN else "vanishing"
         path = name.rpartition(".")[0]
@@ -24,7 +26,9 @@ def over_steps(evidence):
             f"on its way back through time in {name} the gradient changes by a factor of {factor:.3g} per step: "
             f"|dE/dh_t| is {norms[begin]:.2g} at step {begin} and {norms[0]:.2g} at step 0"
         )
-        certainty = sureness(growth, GROWN, 100) if growth > GROWN else sureness(factor, SHRINKS, 2)
+        certainty = max(sureness(min(factor, SHRINKS), SHRINKS, 2), sureness(min(max(left, 1e-300), LOST), LOST, 1e6))
+        if growth > GROWN:
+            certainty = sureness(growth, GROWN, 100)
         figures = {"factor": factor, "last": float(norms[begin]), "first": float(norms[0])}
         verdicts.append(Verdict(disease, text, certainty, [path], int(begin), evidence=figures))
     return verdicts
