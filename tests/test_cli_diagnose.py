@@ -26,7 +26,7 @@ def model(sizes, std=None):
     return model
 
 loaded = dl.data.DataLoader(digits(), 32, shuffle=True, seed=0, drop_last=True)
-batches = list(loaded)[:10]
+batches = list(loaded)[:25]
 
 def healthy():
     net = model([64, 32, 10])
