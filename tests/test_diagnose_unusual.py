@@ -1,0 +1,55 @@
+"""Models and batches that are not as the doctor may expect them: it says what it can, and breaks nothing."""
+
+import numpy as np
+import pytest
+
+import minidl as dl
+from minidl import diagnose, nn, optim
+from minidl import functional as F
+from minidl.engine import generator
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((16, 8)).astype(np.float32)
+Y = RNG.integers(0, 3, 16)
+
+
+def examined(model, batches=((X, Y),), **options):
+    return diagnose.examine(model, F.cross_entropy, batches, optim.SGD(model.parameters(), lr=0.01), **options)
+
+
+def sick(*middle):
+    """A network with a first layer far too large, so that changes of its structure are prescribed."""
+    dl.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), *middle, nn.Linear(16, 16), *middle, nn.Linear(16, 3))
+    model[0].weight.array[...] *= 1e3
+    return model
+
+
+class TensorsOnly(nn.Module):
+    def forward(self, x):
+        return x.unsqueeze(1).squeeze(1)
+
+
+class OneSizeOnly(nn.Module):
+    def forward(self, x):
+        if x.shape[1] != 16:
+            raise RuntimeError("expected 16 features")
+        return x
+
+
+@pytest.mark.parametrize("layer", [TensorsOnly, OneSizeOnly])
+def test_layers_of_the_user_are_tried_with_care(layer):
+    report = examined(sick(layer()))
+    assert not report.healthy and all(verdict.prescriptions for verdict in report)
+
+
+def test_prescribing_draws_no_random_numbers():
+    model, before = sick(nn.Dropout(0.5)), generator.counter.copy()
+    assert not examined(model).healthy
+    np.testing.assert_array_equal(generator.counter, before)
+
+
+def test_convolution_wider_than_what_it_is_tried_with():
+    model = nn.Sequential(nn.Conv1d(4, 4, 33), nn.Flatten(), nn.Linear(32, 3))
+    model[0].weight.array[...] *= 1e3
+    assert not examined(model, [(RNG.standard_normal((16, 4, 40)).astype(np.float32), Y)]).healthy
