@@ -13,7 +13,7 @@ X = RNG.standard_normal((16, 8)).astype(np.float32)
 Y = RNG.integers(0, 3, 16)
 
 
-def examined(model, batches=((X, Y),), **options):
+def examined(model, batches=(X, Y), **options):
     return diagnose.examine(model, F.cross_entropy, batches, optim.SGD(model.parameters(), lr=0.01), **options)
 
 
@@ -53,3 +53,23 @@ def test_convolution_wider_than_what_it_is_tried_with():
     model = nn.Sequential(nn.Conv1d(4, 4, 33), nn.Flatten(), nn.Linear(32, 3))
     model[0].weight.array[...] *= 1e3
     assert not examined(model, [(RNG.standard_normal((16, 4, 40)).astype(np.float32), Y)]).healthy
+
+
+def test_layers_without_weights_or_with_one_number():
+    assert diagnose.Monitor(nn.Sequential(nn.Linear(8, 0), nn.Linear(0, 3))).report().healthy
+    examined(nn.Sequential(nn.Linear(8, 0), nn.Linear(0, 3)))
+    report = diagnose.examine(nn.Linear(1, 1), F.mse_loss, (X[:, :1], X[:, 1:2]))
+    assert "initialisation scale" not in [verdict.disease for verdict in report]
+
+
+@pytest.mark.filterwarnings("error")
+def test_weights_that_are_0_have_a_gain_of_0():
+    model = nn.Linear(8, 1)
+    model.weight.array[...] = 0
+    report = diagnose.examine(model, F.mse_loss, (X, X[:, 1:2]))
+    assert "initialisation scale" in [verdict.disease for verdict in report]
+
+
+def test_empty_batch():
+    with pytest.raises(ValueError, match="examine: batch: batch 1 of 2 is empty"):
+        examined(nn.Linear(8, 3), [(X, Y), (X[:0], Y[:0])])

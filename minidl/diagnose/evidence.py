@@ -217,7 +217,7 @@ def parameter_figures(model, optimizer, probe=None):
             rates.get(p),
             bool(np.isfinite(p.array).all()),
             float(p.array.std(dtype=np.float64)) if p.array.size else 0.0,
-            float((p.array == p.array[:1]).reshape(p.shape[0], -1).all(1).mean()) if p.ndim else 1.0,
+            float((p.array == p.array[:1]).reshape(p.shape[0], -1).all(1).mean()) if p.ndim and p.array.size else 1.0,
             measured.get(p),
         )
         for name, p in model.named_parameters()

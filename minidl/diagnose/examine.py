@@ -84,6 +84,9 @@ def as_batches(batch):
     batches = [batch] if isinstance(batch, tuple) else list(batch)
     if not batches or not all(isinstance(b, (tuple, list)) and len(b) > 1 for b in batches):
         raise ValueError("examine: batch: expected a tuple (*inputs, target), or a list of such tuples")
+    for i, (*_, target) in enumerate(batches):
+        if not as_tensor(target).array.size:
+            raise ValueError(f"examine: batch: batch {i} of {len(batches)} is empty: nothing is in its target")
     return [tuple(b) for b in batches]
 
 

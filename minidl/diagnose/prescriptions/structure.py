@@ -96,9 +96,7 @@ class AddResidual(ModelPrescription):
                     waiting = None
                 elif size is not None:
                     waiting = name, size
-                elif next(module.parameters(), None) is not None and not isinstance(module, NORMS):
-                    waiting = None
-                elif not keeps(module, (2, 4)):  # what is not known to keep a shape may change it
+                elif waiting is not None and not passes(module):
                     waiting = None
             if pairs and not path.endswith("body"):
                 found[path] = pairs
@@ -140,6 +138,11 @@ def kept_size(module):
         shape = (1, module.in_channels, *[16] * (1 + isinstance(module, Conv2d)))
         return (type(module), module.in_channels) if keeps(module, shape, module.weight.dtype) else None
     return None
+
+
+def passes(module):
+    """Whether a layer may stand inside of a shortcut: a norm, or what has no parameters and keeps the shape."""
+    return (isinstance(module, NORMS) or next(module.parameters(), None) is None) and keeps(module, (2, 4))
 
 
 def keeps(module, shape, dtype=np.float32):
