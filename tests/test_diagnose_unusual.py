@@ -73,3 +73,57 @@ def test_weights_that_are_0_have_a_gain_of_0():
 def test_empty_batch():
     with pytest.raises(ValueError, match="examine: batch: batch 1 of 2 is empty"):
         examined(nn.Linear(8, 3), [(X, Y), (X[:0], Y[:0])])
+
+
+def test_an_activation_in_several_places_is_changed_in_all():
+    shared = nn.ReLU()
+    model = nn.Sequential(nn.Linear(8, 8), shared, nn.Linear(8, 8), shared, nn.Linear(8, 3))
+    changed = diagnose.prescriptions.ChangeActivation(nn.ReLU, nn.Tanh).apply(model)
+    assert [type(layer).__name__ for layer in changed] == ["Linear", "Tanh", "Linear", "Tanh", "Linear"]
+    assert model[1] is model[3] is shared
+
+
+class CutLast(nn.Module):
+    """Cuts the last step out of what a recurrent layer gives, and the graph."""
+
+    def forward(self, found):
+        return found[0][:, -1].detach()
+
+
+class Cut(nn.Module):
+    def forward(self, x):
+        return x.detach()
+
+
+def test_reattaching_where_layers_give_tuples_or_take_whole_numbers():
+    sequences = RNG.standard_normal((16, 5, 4)).astype(np.float32)
+    model = nn.Sequential(nn.LSTM(4, 8, batch_first=True), CutLast(), nn.Linear(8, 3))
+    cured = diagnose.cure(model, F.cross_entropy, [(sequences, Y)], optim.SGD(model.parameters(), lr=0.1), steps=2)
+    assert any("found no layer" in attempt.error for attempt in cured.attempts)
+    model = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 4), Cut(), nn.Linear(4, 3))
+    treated = diagnose.prescriptions.Reattach((RNG.integers(0, 5, (16, 2)),)).apply(model)
+    found = [type(layer).__name__ for layer in treated]
+    assert found == ["Embedding", "Linear", "StraightThrough", "Linear"]
+
+
+class Fragile(nn.Module):
+    """Looks into its first layer, and so raises when that is in another layer's hands."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.ReLU(), nn.Linear(8, 3)
+
+    def forward(self, x):
+        if not isinstance(self.first, nn.ReLU):
+            raise RuntimeError("first is no ReLU")
+        return self.last(self.first(x))
+
+
+def test_a_treatment_that_breaks_a_model_is_one_that_is_not_possible():
+    model = Fragile()
+    optimizer, batches = optim.SGD(model.parameters(), lr=0.1), [(X, Y)]
+    report = diagnose.examine(model, F.cross_entropy, batches, optimizer)
+    change = diagnose.prescriptions.ChangeActivation(nn.ReLU, nn.Tanh)
+    report.verdicts = [diagnose.Verdict("dead units", "", 1.0, prescriptions=[change])]
+    cured = diagnose.cure(model, F.cross_entropy, batches, optimizer, steps=2, report=report)
+    assert [attempt.error for attempt in cured.attempts] == ["", "first is no ReLU"]
