@@ -127,3 +127,45 @@ def test_a_treatment_that_breaks_a_model_is_one_that_is_not_possible():
     report.verdicts = [diagnose.Verdict("dead units", "", 1.0, prescriptions=[change])]
     cured = diagnose.cure(model, F.cross_entropy, batches, optimizer, steps=2, report=report)
     assert [attempt.error for attempt in cured.attempts] == ["", "first is no ReLU"]
+
+
+def monitored(steps, model=None):
+    model = model or nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+    optimizer = optim.SGD(model.parameters(), lr=0.01)
+    monitor = diagnose.Monitor(model, optimizer, every=1)
+
+    def step():
+        optimizer.zero_grad()
+        with monitor:
+            loss = F.cross_entropy(model(X), Y)
+            loss.backward()
+            optimizer.step()
+
+    for _ in range(steps):
+        step()
+    return model, monitor, step
+
+
+def test_weights_that_are_spoiled_late_were_not_spoiled_before():
+    model, monitor, _ = monitored(5)
+    model[0].weight.array[0, 0] = np.nan
+    (verdict,) = monitor.report()
+    assert (verdict.disease, verdict.step) == ("non-finite", 5)
+
+
+def test_a_layer_that_comes_after_the_monitor():
+    model, monitor, step = monitored(1)
+    model.add_module("late", nn.Linear(3, 3))
+    step()
+    assert "late.weight" in [p.name for p in monitor.report().evidence.parameters]
+
+
+def test_without_gradients_around_it():
+    dl.manual_seed(0)
+    model = sick()
+    expected = [verdict.text for verdict in examined(model)]
+    with dl.no_grad():
+        assert [verdict.text for verdict in examined(model)] == expected
+        course = diagnose.Course(model, F.cross_entropy, optim.SGD(model.parameters(), lr=1e-3)).copy()
+        losses = course.train([(X, Y)], 3)
+    assert losses[0] != losses[-1]

@@ -175,8 +175,13 @@ class Evidence:
         def upto(rows):
             return rows[rows["step"] == step]
 
+        def then(p):
+            rows = upto(p.rows)
+            whole = np.isfinite(rows["weight"]) | np.isnan(rows["nonfinite"])  # the latter where nothing was measured
+            return replace(p, rows=rows, finite=p.finite or step < self.steps[-1] and bool(whole.all()))
+
         layers = [replace(layer, output=upto(layer.output), signal=upto(layer.signal)) for layer in self.layers]
-        parameters = [p if p.rows is None else replace(p, rows=upto(p.rows)) for p in self.parameters]
+        parameters = [p if p.rows is None else then(p) for p in self.parameters]
         first = self.step - len(self.losses)
         return replace(self, layers=layers, parameters=parameters, losses=self.losses[: step - first], step=step)
 
