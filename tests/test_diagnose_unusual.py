@@ -70,6 +70,13 @@ def test_weights_that_are_0_have_a_gain_of_0():
     assert "initialisation scale" in [verdict.disease for verdict in report]
 
 
+@pytest.mark.filterwarnings("error")
+def test_infinite_weights_are_judged_without_warnings():
+    model = nn.Linear(8, 3)
+    model.weight.array[0, 0] = np.inf
+    assert [verdict.disease for verdict in examined(model)] == ["non-finite"]
+
+
 def test_empty_batch():
     with pytest.raises(ValueError, match="examine: batch: batch 1 of 2 is empty"):
         examined(nn.Linear(8, 3), [(X, Y), (X[:0], Y[:0])])
@@ -169,3 +176,21 @@ def test_without_gradients_around_it():
         course = diagnose.Course(model, F.cross_entropy, optim.SGD(model.parameters(), lr=1e-3)).copy()
         losses = course.train([(X, Y)], 3)
     assert losses[0] != losses[-1]
+
+
+def test_parametrized_layers_keep_their_weights_while_others_are_drawn_anew():
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
+    nn.utils.parametrizations.weight_norm(model[0])
+    drawn = diagnose.prescriptions.Reinitialise((), (X,)).apply(model)
+    np.testing.assert_array_equal(drawn[0].weight.numpy(), model[0].weight.numpy())
+    assert not np.array_equal(drawn[2].weight.numpy(), model[2].weight.numpy())
+
+
+@pytest.mark.filterwarnings("error")
+def test_outputs_without_bounds_are_judged_without_warnings():
+    model, monitor, step = monitored(1, nn.Sequential(*[nn.Linear(8, 8) for _ in range(4)]))
+    for layer in model:
+        layer.weight.array[...] = 1e30
+    with pytest.raises(FloatingPointError) as caught:
+        step()
+    assert "non-finite" in [verdict.disease for verdict in monitor.report(caught.value)]

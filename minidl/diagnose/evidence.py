@@ -221,12 +221,18 @@ def parameter_figures(model, optimizer, probe=None):
             p.requires_grad,
             rates.get(p),
             bool(np.isfinite(p.array).all()),
-            float(p.array.std(dtype=np.float64)) if p.array.size else 0.0,
+            deviation(p.array),
             float((p.array == p.array[:1]).reshape(p.shape[0], -1).all(1).mean()) if p.ndim and p.array.size else 1.0,
             measured.get(p),
         )
         for name, p in model.named_parameters()
     ]
+
+
+def deviation(array):
+    """The standard deviation of all elements; 0 without any, NaN if one is not finite."""
+    with np.errstate(invalid="ignore"):
+        return float(array.std(dtype=np.float64)) if array.size else 0.0
 
 
 def input_figures(arrays, size):
