@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minidl.engine import as_tensor, no_grad, record
+from minidl.engine import as_tensor, enable_grad, no_grad, record
 from minidl.nn import Module, utils
 from minidl.optim.optimizer import Optimizer
 from minidl.train.trainer import mode
@@ -97,7 +97,7 @@ class Course:
         losses: list[float] = []
         rates = [group["lr"] for group in self.optimizer.param_groups]
         step = record(self.step)
-        with mode(self.model, True), np.errstate(all="ignore"):
+        with mode(self.model, True), enable_grad(), np.errstate(all="ignore"):
             for i, batch in enumerate(itertools.islice(again_and_again(batches), steps)):
                 if i < self.warmup:
                     self.set_rates(rates, (i + 1) / self.warmup)

@@ -222,7 +222,7 @@ class Ward:
                 treated = course.copy() if prescription is None else prescription.apply(course)
                 before = np.inf if self.validation is None else treated.evaluate(self.validation)
                 losses = treated.train(self.batches, self.steps)
-            except (ValueError, TypeError, IndexError) as error:
+            except Exception as error:  # a user's layers and loss may raise anything
                 if prescription is None:
                     raise
                 return Attempt(prescription, error=str(error))

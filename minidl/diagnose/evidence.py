@@ -175,8 +175,13 @@ class Evidence:
         def upto(rows):
             return rows[rows["step"] == step]
 
+        def then(p):
+            rows = upto(p.rows)
+            whole = np.isfinite(rows["weight"]) | np.isnan(rows["nonfinite"])  # the latter where nothing was measured
+            return replace(p, rows=rows, finite=p.finite or step < self.steps[-1] and bool(whole.all()))
+
         layers = [replace(layer, output=upto(layer.output), signal=upto(layer.signal)) for layer in self.layers]
-        parameters = [p if p.rows is None else replace(p, rows=upto(p.rows)) for p in self.parameters]
+        parameters = [p if p.rows is None else then(p) for p in self.parameters]
         first = self.step - len(self.losses)
         return replace(self, layers=layers, parameters=parameters, losses=self.losses[: step - first], step=step)
 
@@ -216,12 +221,18 @@ def parameter_figures(model, optimizer, probe=None):
             p.requires_grad,
             rates.get(p),
             bool(np.isfinite(p.array).all()),
-            float(p.array.std(dtype=np.float64)) if p.array.size else 0.0,
-            float((p.array == p.array[:1]).reshape(p.shape[0], -1).all(1).mean()) if p.ndim else 1.0,
+            deviation(p.array),
+            float((p.array == p.array[:1]).reshape(p.shape[0], -1).all(1).mean()) if p.ndim and p.array.size else 1.0,
             measured.get(p),
         )
         for name, p in model.named_parameters()
     ]
+
+
+def deviation(array):
+    """The standard deviation of all elements; 0 without any, NaN if one is not finite."""
+    with np.errstate(invalid="ignore"):
+        return float(array.std(dtype=np.float64)) if array.size else 0.0
 
 
 def input_figures(arrays, size):

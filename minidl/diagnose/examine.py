@@ -7,7 +7,7 @@ import numpy as np
 from minidl.diagnose.evidence import Evidence, cropped, input_figures, layer_figures, parameter_figures, time_profile
 from minidl.diagnose.report import Report
 from minidl.diagnose.rules import judge
-from minidl.engine import Tensor, as_tensor, backward, detect_anomaly, outside_recordings, record
+from minidl.engine import Tensor, as_tensor, backward, detect_anomaly, enable_grad, outside_recordings, record
 from minidl.nn import utils
 from minidl.stabilize.probe import Probe
 from minidl.train.kept import kept
@@ -73,7 +73,7 @@ def examine(model, loss_fn, batch, optimizer=None, *, steps=0, clip_norm=None):
     size = len(batches[0][-1])
     found.inputs = [input_figures([b[i] for b in batches], size) for i in range(len(batches[0]) - 1)]
     found.lengths = lengths_among(batches, found.inputs, size)
-    with kept(model, optimizer), mode(model, True):
+    with kept(model, optimizer), mode(model, True), enable_grad():
         if all(p.finite for p in found.parameters):
             examine_batches(found, Examination(model, loss_fn, optimizer, clip_norm), batches, steps)
     return Report(judge(found), found, model, optimizer)
@@ -84,6 +84,9 @@ def as_batches(batch):
     batches = [batch] if isinstance(batch, tuple) else list(batch)
     if not batches or not all(isinstance(b, (tuple, list)) and len(b) > 1 for b in batches):
         raise ValueError("examine: batch: expected a tuple (*inputs, target), or a list of such tuples")
+    for i, (*_, target) in enumerate(batches):
+        if not as_tensor(target).array.size:
+            raise ValueError(f"examine: batch: batch {i} of {len(batches)} is empty: nothing is in its target")
     return [tuple(b) for b in batches]
 
 

@@ -45,7 +45,8 @@ class Monitor(Probe):
         """What was seen so far."""
         parameters = parameter_figures(self.model, self.optimizer, self)
         for p in parameters:
-            p.std, p.alike = self.initial[p.name].std, self.initial[p.name].alike
+            if p.name in self.initial:  # not a layer that has come later
+                p.std, p.alike = self.initial[p.name].std, self.initial[p.name].alike
         return Evidence(
             model=self.model,
             layers=[layer_figures(layer) for layer in self.layers],

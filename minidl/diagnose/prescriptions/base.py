@@ -125,9 +125,9 @@ def rearrange(sequential, modules):
         sequential.add_module(name, module)
 
 
-def held(sequential):
-    """What it holds, by name."""
-    return dict(sequential._own(Module))
+def held(module):
+    """The modules that one holds, by name."""
+    return dict(module._own(Module))
 
 
 def join(path, name):

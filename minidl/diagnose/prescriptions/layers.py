@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minidl.diagnose.inserts import AwayFromZero, Clamp, StraightThrough
-from minidl.diagnose.prescriptions.base import ModelPrescription, held, parent_of, sequentials
+from minidl.diagnose.prescriptions.base import ModelPrescription, held, parent_of
 from minidl.engine import Tensor, as_tensor
 from minidl.nn import Identity, Sequential
 
@@ -27,16 +27,17 @@ class ChangeActivation(ModelPrescription):
     layers: tuple = ()
 
     def change(self, model):
-        found = [
-            path
+        found = {
+            module
             for path, module in model.named_modules()
             if path and isinstance(module, self.old) and (not self.layers or path in self.layers)
-        ]
+        }
         if not found:
             raise ValueError(f"ChangeActivation: {type(model).__name__} has no {self.old.__name__}")
-        for path in found:
-            parent, name = parent_of(model, path)
-            setattr(parent, name, self.new())
+        for parent in list(model.modules()):  # one module may stand in several places
+            for name, module in held(parent).items():
+                if module in found:
+                    setattr(parent, name, self.new())
         return model
 
     def __str__(self):
@@ -102,7 +103,8 @@ class ClampInput(ModelPrescription):
 class Reattach(ModelPrescription):
     """Layers that let no gradient through get that of the identity.
 
-    Looks for them in every Sequential, by calling its layers one after the other.
+    Looks for them in a model that is a Sequential, by calling its layers one after the other, as far as each takes and
+    gives one tensor.
 
     Attributes
     ----------
@@ -113,28 +115,25 @@ class Reattach(ModelPrescription):
     example: Any
 
     def change(self, model):
-        cut = []
-        for _, sequential in sequentials(model):
-            cut += self.cutting(sequential, self.example[0] if sequential is model else None)
+        cut = self.cutting(model) if isinstance(model, Sequential) else []
         if not cut:
             raise ValueError(f"Reattach: {type(model).__name__}: found no layer of a Sequential that stops gradients")
-        for sequential, name in cut:
-            layer = held(sequential)[name]
-            setattr(sequential, name, StraightThrough(layer))
+        for name in cut:
+            setattr(model, name, StraightThrough(getattr(model, name)))
         return model
 
-    def cutting(self, sequential, x):
-        """The layers that give a result without a gradient, of the same shape as an input with one."""
-        if x is None:
-            return []
+    def cutting(self, sequential):
+        """Names of the layers that give a result without a gradient, of the same shape as an input with one."""
         found = []
-        x = as_tensor(x)
+        x = as_tensor(self.example[0])
         for name, layer in held(sequential).items():
             traced = Tensor.public(x.array.copy())
-            traced.requires_grad = True
+            traced.requires_grad = traced.dtype.kind == "f"
             y = layer(traced)
-            if not y.requires_grad and y.shape == x.shape:
-                found.append((sequential, name))
+            if not isinstance(y, Tensor):
+                break
+            if traced.requires_grad and not y.requires_grad and y.shape == x.shape:
+                found.append(name)
             x = y
         return found
 

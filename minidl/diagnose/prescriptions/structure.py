@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minidl.diagnose.prescriptions.base import ModelPrescription, held, join, listed, rearrange, sequentials
+from minidl.engine import as_tensor, no_grad
 from minidl.nn import (
     BatchNorm1d,
     BatchNorm2d,
@@ -18,6 +19,7 @@ from minidl.nn import (
     Residual,
     RMSNorm,
 )
+from minidl.train.kept import kept
 
 NORMS = (BatchNorm1d, BatchNorm2d, LayerNorm, GroupNorm, RMSNorm, InstanceNorm1d, InstanceNorm2d)
 LAYERS = (Linear, Conv1d, Conv2d)
@@ -94,7 +96,7 @@ class AddResidual(ModelPrescription):
                     waiting = None
                 elif size is not None:
                     waiting = name, size
-                elif next(module.parameters(), None) is not None and not isinstance(module, NORMS) or resizes(module):
+                elif waiting is not None and not passes(module):
                     waiting = None
             if pairs and not path.endswith("body"):
                 found[path] = pairs
@@ -133,17 +135,23 @@ def kept_size(module):
     if isinstance(module, Linear) and module.in_features == module.out_features:
         return Linear, module.in_features
     if isinstance(module, (Conv1d, Conv2d)) and module.in_channels == module.out_channels:
-        probe = np.zeros((1, module.in_channels, *[16] * (1 + isinstance(module, Conv2d))), module.weight.dtype)
-        return (type(module), module.in_channels) if module(probe).shape == probe.shape else None
+        shape = (1, module.in_channels, *[16] * (1 + isinstance(module, Conv2d)))
+        return (type(module), module.in_channels) if keeps(module, shape, module.weight.dtype) else None
     return None
 
 
-def resizes(module):
-    """Whether what has no parameters may change the shape: all that is not known to keep it."""
-    try:
-        return module(np.zeros((2, 4), np.float32)).shape != (2, 4)
-    except (ValueError, TypeError, IndexError):
-        return True
+def passes(module):
+    """Whether a layer may stand inside of a shortcut: a norm, or what has no parameters and keeps the shape."""
+    return (isinstance(module, NORMS) or next(module.parameters(), None) is None) and keeps(module, (2, 4))
+
+
+def keeps(module, shape, dtype=np.float32):
+    """Whether a module gives this shape for this shape. It is tried out, and a user's module may raise anything."""
+    with kept(module, None), no_grad():
+        try:
+            return module(as_tensor(np.zeros(shape, dtype))).shape == shape
+        except Exception:
+            return False
 
 
 @dataclass(eq=False)

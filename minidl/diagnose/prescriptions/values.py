@@ -8,6 +8,7 @@ import numpy as np
 
 from minidl.diagnose.prescriptions.base import ModelPrescription, listed
 from minidl.nn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell, init
+from minidl.nn.utils.parametrize import is_parametrized
 
 RECURRENT = (RNN, LSTM, GRU, RNNCell, LSTMCell, GRUCell)
 
@@ -17,6 +18,7 @@ class Reinitialise(ModelPrescription):
     """New initial values that fit the activations which follow: see `nn.init.match_`.
 
     Linear layers and convolutions get what `match_` gives them; all others draw theirs with `reset_parameters`.
+    Those with a parametrization, whose weights are computed, keep what they have.
 
     Attributes
     ----------
@@ -38,7 +40,7 @@ class Reinitialise(ModelPrescription):
         if unknown:
             raise ValueError(f"Reinitialise: layers: {type(model).__name__} has no layer {', '.join(unknown)}")
         for path, module in paths.items():
-            if hasattr(module, "reset_parameters") and self.chosen(path):
+            if hasattr(module, "reset_parameters") and self.chosen(path) and not is_parametrized(module):
                 module.reset_parameters()
         if self.example and any(p.ndim > 1 for p in fresh.parameters()):
             with np.errstate(all="ignore"):

@@ -50,7 +50,7 @@ def forward(evidence):
     layers = [layer for layer in evidence.layers if layer.role in ("weights", "recurrent") and len(layer.output)]
     if len(layers) < 2 or any(abs(x.high) > LOUD or abs(x.low) > LOUD for x in evidence.inputs if not x.integer):
         return []
-    sizes = np.array([max(float(np.mean(layer.output["rms"])), 1e-300) for layer in layers])
+    sizes = np.array([np.clip(np.mean(layer.output["rms"]), 1e-300, 1e300) for layer in layers])
     if not sizes[-1] > LOUD:
         return []
     growth = np.diff(np.log(sizes), prepend=0.0)

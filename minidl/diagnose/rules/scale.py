@@ -12,7 +12,7 @@ def misscaled(evidence):
     found = []
     tables = {name for layer in evidence.layers if layer.operation.startswith("embedding") for name in layer.weights}
     for p in evidence.parameters:
-        if len(p.shape) < 2 or not p.trains or p.name in tables:
+        if len(p.shape) < 2 or np.prod(p.shape) < 2 or not p.trains or p.name in tables:  # one number has no deviation
             continue
         gain = p.std * np.sqrt(np.prod(p.shape[1:]))
         if p.alike > 0.99 and p.shape[0] > 1:
@@ -20,7 +20,7 @@ def misscaled(evidence):
                 (p, np.inf, f"all {p.shape[0]} units of {p.path} have the same weights and will learn the same")
             )
         elif gain > WRONG or gain < 1 / WRONG:
-            ratio = gain if gain > 1 else 1 / gain
+            ratio = gain if gain > 1 else 1 / gain if gain else np.inf
             text = (
                 f"{p.name} has a deviation of {p.std:.2g}, a gain of {gain:.2g} where about 1 to 2 keeps signals alive"
             )
