@@ -194,3 +194,32 @@ def test_outputs_without_bounds_are_judged_without_warnings():
     with pytest.raises(FloatingPointError) as caught:
         step()
     assert "non-finite" in [verdict.disease for verdict in monitor.report(caught.value)]
+
+
+class Own(nn.Module):
+    """A parameter of its own, in no layer; the graph is cut in front of its second one."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.early = nn.Parameter(dl.ones(8, 3)), nn.Parameter(dl.ones(8))
+
+    def forward(self, x):
+        return (x + self.early).detach() @ self.weight
+
+
+def test_parameters_in_no_layer_are_spoken_of():
+    model = Own()
+    x = dl.tensor(X)
+    report = diagnose.examine(model, F.cross_entropy, (x, Y))
+    text = str(report)
+    assert "all 8 units of weight have the same weights" in text
+    assert "re-initialise the model itself to fit" in text
+    assert "the model itself does not learn: early get no gradient" in text
+
+
+def test_a_cut_graph_is_not_mended_by_letting_layers_learn():
+    model, monitor, step = monitored(2, nn.Sequential(nn.Linear(8, 8), Cut(), nn.Linear(8, 3)))
+    for report in (monitor.report(), diagnose.examine(model, F.cross_entropy, (X, Y))):
+        (verdict,) = report
+        assert verdict.disease == "frozen layer" and "graph is cut" in verdict.text
+        assert not any("learn" in str(prescription) for prescription in verdict.prescriptions)
