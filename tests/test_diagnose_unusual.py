@@ -223,3 +223,31 @@ def test_a_cut_graph_is_not_mended_by_letting_layers_learn():
         (verdict,) = report
         assert verdict.disease == "frozen layer" and "graph is cut" in verdict.text
         assert not any("learn" in str(prescription) for prescription in verdict.prescriptions)
+
+
+class Unrolled(nn.Module):
+    """A cell, step by step; or a layer of which only the last state is read."""
+
+    def __init__(self, cell):
+        super().__init__()
+        dl.manual_seed(0)
+        self.cell, self.middle, self.head = cell(4, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        x, state = dl.tensor(x), None
+        if isinstance(self.cell, (nn.RNN, nn.GRU, nn.LSTM)):
+            state = self.cell(x.transpose(0, 1))[1]
+            state = (state[0] if isinstance(state, tuple) else state)[0]
+        else:
+            for t in range(x.shape[1]):
+                state = self.cell(x[:, t], state)
+        return self.head(self.middle(state[0] if isinstance(state, tuple) else state))
+
+
+@pytest.mark.parametrize("cell", [nn.RNNCell, nn.GRUCell, nn.LSTMCell, nn.RNN, nn.GRU, nn.LSTM])
+def test_signals_of_recurrences_of_which_the_last_state_is_read(cell):
+    x = RNG.standard_normal((16, 5, 4)).astype(np.float32)
+    report = examined(Unrolled(cell), (x, Y))
+    signals = [layer.signal["rms"][0] for layer in report.evidence.layers if layer.role == "recurrent"]
+    assert signals and min(signals) > 0
+    assert "vanishing" not in [verdict.disease for verdict in report]
