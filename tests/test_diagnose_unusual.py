@@ -194,3 +194,60 @@ def test_outputs_without_bounds_are_judged_without_warnings():
     with pytest.raises(FloatingPointError) as caught:
         step()
     assert "non-finite" in [verdict.disease for verdict in monitor.report(caught.value)]
+
+
+class Own(nn.Module):
+    """A parameter of its own, in no layer; the graph is cut in front of its second one."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.early = nn.Parameter(dl.ones(8, 3)), nn.Parameter(dl.ones(8))
+
+    def forward(self, x):
+        return (x + self.early).detach() @ self.weight
+
+
+def test_parameters_in_no_layer_are_spoken_of():
+    model = Own()
+    x = dl.tensor(X)
+    report = diagnose.examine(model, F.cross_entropy, (x, Y))
+    text = str(report)
+    assert "all 8 units of weight have the same weights" in text
+    assert "re-initialise the model itself to fit" in text
+    assert "the model itself does not learn: early get no gradient" in text
+
+
+def test_a_cut_graph_is_not_mended_by_letting_layers_learn():
+    model, monitor, step = monitored(2, nn.Sequential(nn.Linear(8, 8), Cut(), nn.Linear(8, 3)))
+    for report in (monitor.report(), diagnose.examine(model, F.cross_entropy, (X, Y))):
+        (verdict,) = report
+        assert verdict.disease == "frozen layer" and "graph is cut" in verdict.text
+        assert not any("learn" in str(prescription) for prescription in verdict.prescriptions)
+
+
+class Unrolled(nn.Module):
+    """A cell, step by step; or a layer of which only the last state is read."""
+
+    def __init__(self, cell):
+        super().__init__()
+        dl.manual_seed(0)
+        self.cell, self.middle, self.head = cell(4, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        x, state = dl.tensor(x), None
+        if isinstance(self.cell, (nn.RNN, nn.GRU, nn.LSTM)):
+            state = self.cell(x.transpose(0, 1))[1]
+            state = (state[0] if isinstance(state, tuple) else state)[0]
+        else:
+            for t in range(x.shape[1]):
+                state = self.cell(x[:, t], state)
+        return self.head(self.middle(state[0] if isinstance(state, tuple) else state))
+
+
+@pytest.mark.parametrize("cell", [nn.RNNCell, nn.GRUCell, nn.LSTMCell, nn.RNN, nn.GRU, nn.LSTM])
+def test_signals_of_recurrences_of_which_the_last_state_is_read(cell):
+    x = RNG.standard_normal((16, 5, 4)).astype(np.float32)
+    report = examined(Unrolled(cell), (x, Y))
+    signals = [layer.signal["rms"][0] for layer in report.evidence.layers if layer.role == "recurrent"]
+    assert signals and min(signals) > 0
+    assert "vanishing" not in [verdict.disease for verdict in report]

@@ -19,8 +19,9 @@ import minidl as dl
 from minidl import diagnose
 from minidl.diagnose.cure import ranked
 from minidl.diagnose.prescriptions import Advice
-from zoo import DISEASES, PATIENTS, minidl_zoo
+from zoo import DISEASES, minidl_zoo
 from zoo.datasets import available
+from zoo.diseases import select
 
 BATCHES, TRIAL, NEAR = 20, 100, 0.05
 LOST = {"constant", "shuffle_labels", "ignore"}  # what was done to data from which nothing can be learned
@@ -65,16 +66,14 @@ def main(argv=None):
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--half", choices=("choose", "report"), help="only this half of the zoo (default: both)")
     args = parser.parse_args(argv)
-    unknown = set(args.names) - set(DISEASES) - {p.name for p in PATIENTS}
-    if unknown:
-        parser.error(f"no such patient or disease: {', '.join(sorted(unknown))}")
+    try:
+        patients = select(args.names, args.half)
+    except ValueError as error:
+        parser.error(str(error))
     dl.set_num_threads(1)  # two would only wait for each other
     first, either, lost, advised, all_of = (Counter() for _ in range(5))
     twins: dict[tuple, float] = {}
-    for patient in PATIENTS:
-        meant = not args.names or {patient.name, patient.disease} & set(args.names)
-        if not meant or args.half not in (None, patient.half) or not available(patient):
-            continue
+    for patient in filter(available, patients):
         for seed in range(args.seeds):
             began, twin, disease = time.perf_counter(), patient.healthy(), patient.disease
             key = (str(replace(twin, name="", half="")), seed)

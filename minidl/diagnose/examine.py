@@ -4,7 +4,8 @@ import itertools
 
 import numpy as np
 
-from minidl.diagnose.evidence import Evidence, cropped, input_figures, layer_figures, parameter_figures, time_profile
+from minidl.diagnose.evidence import Evidence, layer_figures, parameter_figures, time_profile
+from minidl.diagnose.inputs import cropped, input_figures
 from minidl.diagnose.report import Report
 from minidl.diagnose.rules import judge
 from minidl.engine import Tensor, as_tensor, backward, detect_anomaly, enable_grad, outside_recordings, record

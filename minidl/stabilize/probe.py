@@ -222,8 +222,9 @@ class Probe(Observer):
     def saw_gradients(self, node, gradients):
         if node in self.running:
             layer, axis = self.running.pop(node)
-            with self.due:
-                layer.measure(layer.signals, gradients[0], axis)
+            read = (i for i, (_, _, edge) in enumerate(node.outputs) if edge() is not None)
+            with self.due:  # of a recurrence perhaps only the last state is read, and the rest has a gradient of 0
+                layer.measure(layer.signals, gradients[next(read, 0)], axis)
 
     def saw_leaves(self, leaves):
         self.measure_weights(kernels.gradients, None, 4)

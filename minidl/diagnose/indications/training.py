@@ -15,6 +15,7 @@ from minidl.diagnose.prescriptions import (
     Unfreeze,
     WarmUp,
 )
+from minidl.diagnose.rules.structure import UNREACHED, why_frozen
 
 UPDATE = 0.01  # of the weights, in the first steps: healthy networks have 0.002 to 0.06
 SMALLER = 5.0  # times, for the second try of a learning rate
@@ -85,10 +86,10 @@ def frozen(verdict, evidence):
     """Layers that do not learn."""
     figures = [p for p in evidence.parameters if p.path in verdict.layers]
     thawing = Unfreeze(tuple(verdict.layers))
-    stuck = [p for p in figures if not p.trains or p.lr in (None, 0)]
-    if stuck or not evidence.batches:
+    optimised = any(p.lr is not None for p in evidence.parameters)
+    if any(why_frozen(p, optimised) not in (None, UNREACHED) for p in figures):
         return [thawing, Together(thawing, WarmUp(100))]
     advice = Advice(
         "the gradient is cut off between these layers and the loss: look for detach, no_grad or a comparison"
     )
-    return [Reattach(example(evidence)), advice]
+    return [Reattach(example(evidence)), advice] if evidence.batches else [advice]

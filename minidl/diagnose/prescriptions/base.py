@@ -137,4 +137,6 @@ def join(path, name):
 
 def listed(layers):
     """Paths as text."""
+    if "" in layers:  # parameters of its own
+        return ", ".join(layer or "the model itself" for layer in layers)
     return f"layer{'s' if len(layers) > 1 else ''} {', '.join(layers)}" if layers else "all layers"

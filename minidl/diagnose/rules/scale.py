@@ -17,7 +17,11 @@ def misscaled(evidence):
         gain = p.std * np.sqrt(np.prod(p.shape[1:]))
         if p.alike > 0.99 and p.shape[0] > 1:
             found.append(
-                (p, np.inf, f"all {p.shape[0]} units of {p.path} have the same weights and will learn the same")
+                (
+                    p,
+                    np.inf,
+                    f"all {p.shape[0]} units of {p.path or p.name} have the same weights and will learn the same",
+                )
             )
         elif gain > WRONG or gain < 1 / WRONG:
             ratio = gain if gain > 1 else 1 / gain if gain else np.inf

@@ -16,7 +16,8 @@ def frozen(evidence):
     verdicts = []
     for reason, names in reasons.items():
         paths = list(dict.fromkeys(name.rpartition(".")[0] for name in names))
-        text = f"{', '.join(paths)} {'does' if len(paths) == 1 else 'do'} not learn: {', '.join(names)} {reason}"
+        who = ", ".join(path or "the model itself" for path in paths)
+        text = f"{who} {'does' if len(paths) == 1 else 'do'} not learn: {', '.join(names)} {reason}"
         if reason == UNREACHED:
             paths.reverse()  # the way back ends behind the last of them
         verdicts.append(Verdict("frozen layer", text, 1.0, paths))
