@@ -11,7 +11,7 @@ from minidl.diagnose.indications.data import bottomless
 from minidl.diagnose.prescriptions import Advice, Prescription, Together
 from minidl.diagnose.report import Report
 from minidl.engine import outside_recordings
-from minidl.stabilize.probe import table
+from minidl.engine.listing import table
 from minidl.train.kept import kept
 from minidl.train.trainer import mode
 
@@ -114,7 +114,7 @@ class CureReport:
             )
             figures = ("-", "-") if attempt.error else (f"{attempt.before:.3g}", f"{attempt.after:.3g}")
             lines.append((str(attempt), *figures, mark))
-        text = [line.rstrip() for line in table(lines).splitlines()]
+        text = [table(lines, range(1, len(lines[0])))]
         text += [f"{attempt}: not possible: {attempt.error}" for attempt in self.attempts if attempt.error]
         text += map(str, self.advice)
         if chosen is self.control:

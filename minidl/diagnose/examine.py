@@ -148,17 +148,21 @@ class Examination:
     def step(self, *batch):
         """A whole training step; the loss."""
         _, loss = self.backward(*batch)
+        self.update()
+        return loss
+
+    def update(self):
+        """What follows the backward pass."""
         if self.clip_norm is not None:
             utils.clip_grad_norm_(self.parameters, self.clip_norm)
         self.optimizer.step()
-        return loss
 
     def gradient(self, *batch):
         """The gradients of one batch as one vector."""
         self.backward(*batch)
         return np.concatenate(
-            [(p.grad.numpy() if p.has_grad() else np.zeros(p.shape)).ravel() for p in self.parameters]
-        ).astype(np.float64)
+            [(p.grad.numpy() if p.has_grad() else np.zeros(p.shape, p.dtype)).ravel() for p in self.parameters]
+        )
 
 
 def examine_batches(found, examination, batches, steps):
@@ -172,9 +176,7 @@ def examine_batches(found, examination, batches, steps):
                 found.output = output.array.copy() if isinstance(output, Tensor) else None
                 found.losses = np.append(found.losses, loss.item())
                 if optimizer is not None and examination.parameters:
-                    if examination.clip_norm is not None:
-                        utils.clip_grad_norm_(examination.parameters, examination.clip_norm)
-                    optimizer.step()
+                    examination.update()
             found.times = time_profile(model)
         if examination.parameters:
             found.labels = what_labels_tell(examination, batches)

@@ -58,20 +58,23 @@ class Listing(list):
     def __str__(self):
         probes = [row for row in self if row.phase == "probe"]
         lines = [COLUMNS, *(row.cells() for row in self if row.phase != "probe")]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
-        right = {COLUMNS.index("calls"), COLUMNS.index("us")}
-        texts = [
-            "  ".join(
-                cell.rjust(w) if i in right else cell.ljust(w)
-                for i, (cell, w) in enumerate(zip(line, widths, strict=True))
-            )
-            for line in lines
-        ]
+        texts = [table(lines, {COLUMNS.index("calls"), COLUMNS.index("us")})]
         texts.append(f"{len(self)} nodes, {sum(row.calls for row in self)} calls, {self.microseconds:.1f} us")
         if probes:
             cost = sum(row.microseconds for row in probes)
             texts.append(f"of these {len(probes)} of probes, between their measurements: {cost:.1f} us")
-        return "\n".join(text.rstrip() for text in texts)
+        return "\n".join(texts)
+
+
+def table(lines, right):
+    """Lines of cells as text, in columns as wide as they need; those whose numbers are in `right` to the right."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
 
 
 def listing(calls, nanoseconds):

@@ -11,7 +11,7 @@ from libc.string cimport memcpy
 
 from minidl.kernels.kernel cimport OK, PARALLEL, SPIKE, real, threads
 from minidl.kernels.statistics cimport note
-from minidl.kernels.update cimport each, square_sum
+from minidl.kernels.update cimport each, square_distance, square_sum
 
 from minidl.kernels.kernel import Kernel
 
@@ -20,7 +20,6 @@ LOG = 16  # spikes that are remembered
 cdef enum:
     ENTRIES = 16  # LOG
     FIELDS = 4  # of an entry: step, value, mean, deviation
-    BLOCK = 1024  # differences that are made at a time
 
 cdef double FLOOR = 1e-2  # of the mean: no deviation is taken for smaller
 
@@ -156,18 +155,7 @@ cdef int _squares(real **p, const Py_ssize_t *n, const double *a) noexcept nogil
 
 
 cdef void _square_distances(real **p, const Py_ssize_t *n, const double *a, Py_ssize_t s) noexcept nogil:
-    cdef const real *x = p[1 + s]
-    cdef const real *y = p[1 + n[0] + s]
-    cdef real[BLOCK] d
-    cdef Py_ssize_t i, size, left = n[1 + s]
-    cdef double total = 0
-    while left > 0:
-        size = min(BLOCK, left)
-        for i in range(size):
-            d[i] = x[i] - y[i]
-        total += square_sum(d, size)
-        x, y, left = x + size, y + size, left - size
-    (<double *>p[0])[s] = total
+    (<double *>p[0])[s] = square_distance(p[1 + s], p[1 + n[0] + s], n[1 + s])
 
 
 cdef int _distances(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:

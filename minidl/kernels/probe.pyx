@@ -8,23 +8,16 @@ nearly vanished still has one.
 from libc.math cimport fabs, sqrt
 
 from minidl.kernels.kernel cimport OK, real
-from minidl.kernels.update cimport each, square_sum
+from minidl.kernels.update cimport each, square_distance, square_sum
 
 from minidl.kernels.kernel import Kernel
 
 cdef enum:
     LANES = 16
     WIDE = 64
-    SHORT = 1024
     COLUMNS = 10  # of an activation or a signal
     WEIGHT_COLUMNS = 6
 
-
-ctypedef fused sum_t:
-    float
-    double
-
-cdef double LEAST = 1e-28  # a sum of squares below it may have lost some of them
 
 cdef extern from "<math.h>" nogil:
     float fabsf(float)
@@ -181,35 +174,7 @@ cdef int _gradients(real **p, const Py_ssize_t *n, const double *a) noexcept nog
 
 
 cdef void _update_segment(real **p, const Py_ssize_t *n, const double *a, Py_ssize_t s) noexcept nogil:
-    # sums of few floats are exact enough, unless squares may have been too small for one
-    cdef Py_ssize_t i = 0, S = n[0], N = n[1 + s]
-    cdef double total = 0
-    if real is float:
-        while i < N:
-            total += difference(p[s] + i, p[S + s] + i, min(N - i, <Py_ssize_t>SHORT), <float>0)
-            i += SHORT
-    if real is double or total < LEAST:
-        total = difference(p[s], p[S + s], N, <double>0)
-    (<double *>p[2 * S])[s] = total
-
-
-cdef inline sum_t difference(const real *x, const real *before, Py_ssize_t N, sum_t total) noexcept nogil:
-    """The sum of (x - before)^2, side by side."""
-    cdef sum_t[WIDE] lane
-    cdef sum_t d
-    cdef Py_ssize_t i, j
-    for j in range(WIDE):
-        lane[j] = 0
-    for i in range(N // WIDE):
-        for j in range(WIDE):
-            d = <sum_t>x[i * WIDE + j] - <sum_t>before[i * WIDE + j]
-            lane[j] += d * d
-    for j in range(N % WIDE):
-        d = <sum_t>x[N - N % WIDE + j] - <sum_t>before[N - N % WIDE + j]
-        lane[j] += d * d
-    for j in range(WIDE):
-        total += lane[j]
-    return total
+    (<double *>p[2 * n[0]])[s] = square_distance(p[s], p[n[0] + s], n[1 + s])
 
 
 cdef int _updates(real **p, const Py_ssize_t *n, const double *a) noexcept nogil:

@@ -15,6 +15,7 @@ ctypedef void (*segment_t)(real **p, const Py_ssize_t *n, const double *a, Py_ss
 cdef void each(segment_t work, real **p, const Py_ssize_t *n, const double *a) noexcept nogil
 cdef int step(segment_t work, int kinds, real **p, const Py_ssize_t *n, const double *a) noexcept nogil
 cdef double square_sum(const real *x, Py_ssize_t n) noexcept nogil
+cdef double square_distance(const real *x, const real *y, Py_ssize_t n) noexcept nogil
 
 cdef extern from "<math.h>" nogil:
     float sqrtf(float)

@@ -67,6 +67,20 @@ cdef double square_sum(const real *x, Py_ssize_t n) noexcept nogil:
     return _square_lanes(x, n, <double>0)
 
 
+cdef double square_distance(const real *x, const real *y, Py_ssize_t n) noexcept nogil:
+    # the sum of (x - y)^2
+    cdef real[SHORT] d
+    cdef Py_ssize_t i, size
+    cdef double total = 0
+    while n > 0:
+        size = min(n, <Py_ssize_t>SHORT)
+        for i in range(size):
+            d[i] = x[i] - y[i]
+        total += square_sum(d, size)
+        x, y, n = x + size, y + size, n - size
+    return total
+
+
 cdef inline sum_t _square_lanes(const real *x, Py_ssize_t n, sum_t total) noexcept nogil:
     # sums side by side, in an order that never changes: a single sum would wait for every addition
     cdef sum_t[LANES] lane

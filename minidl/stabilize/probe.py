@@ -5,6 +5,8 @@ from collections import Counter
 import numpy as np
 
 from minidl.engine import Caller, Gate, Observer, memory, state
+from minidl.engine.checks import whole
+from minidl.engine.listing import table
 from minidl.kernels import probe as kernels
 from minidl.kernels.elementwise import copy
 from minidl.stabilize.update import expect_model, segments, sizes
@@ -138,9 +140,8 @@ class Probe(Observer):
     """
 
     def __init__(self, model, every=10, history=256):
-        for name, value in (("every", every), ("history", history)):
-            if not isinstance(value, (int, np.integer)) or value < 1:
-                raise ValueError(f"Probe: {name}: got {value!r}, expected an int of at least 1")
+        whole("Probe", "every", every)
+        whole("Probe", "history", history)
         self.model = expect_model("Probe", model)
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.clock = np.array([0.0, 0, every, history])
@@ -268,7 +269,7 @@ class Probe(Observer):
         if not len(measured):
             return "Probe: nothing measured yet"
         title = f"Probe: measured at step {measured['step'][-1, 0]:.0f} of {self.step}"
-        return f"{title}\n{table(lines)}\n{LEGEND}"
+        return f"{title}\n{table(lines, range(1, len(COLUMNS)))}\n{LEGEND}"
 
 
 def trained(x):
@@ -292,12 +293,3 @@ def last(rows):
 def number(value, row):
     """As text; empty if nothing was measured, which is not the same as a NaN that was."""
     return "" if np.isnan(row["nonfinite"]) else f"{value:.3g}"
-
-
-def table(lines):
-    """Lines of cells as text: the first column to the left, the others to the right."""
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True)))
-        for line in lines
-    )

@@ -12,9 +12,8 @@ SHARE = 0.5  # of the whole change that one layer makes, to be where it begins
 
 def over_layers(evidence):
     """Signals that vanish or explode between the last layer and the first."""
-    recurrent = {
-        layer.path for layer in evidence.layers if layer.role == "recurrent"
-    }  # their inputs' product is a part
+    # the product of a recurrent layer's inputs is a part of it
+    recurrent = {layer.path for layer in evidence.layers if layer.role == "recurrent"}
     layers = [
         layer
         for layer in evidence.layers

@@ -10,11 +10,7 @@ SATURATED = 0.6  # share of a layer's outputs at the flat ends of its activation
 
 def dead(evidence):
     """Layers whose units are 0 whatever the input."""
-    found = []
-    for layer in evidence.layers:
-        share = lowest(layer.output["dead"])
-        if share > DEAD and rectifies(layer):
-            found.append((layer, share))
+    found = above(DEAD, "dead", filter(rectifies, evidence.layers))
     if not found:
         return []
     layer, share = found[0]
@@ -30,11 +26,7 @@ def rectifies(layer):
 
 def saturated(evidence):
     """Layers whose outputs lie at the flat ends of the activation."""
-    found = []
-    for layer in evidence.layers:
-        share = lowest(layer.output["saturated"])
-        if np.isfinite(layer.saturates[0]) and share > SATURATED:
-            found.append((layer, share))
+    found = above(SATURATED, "saturated", (layer for layer in evidence.layers if np.isfinite(layer.saturates[0])))
     if not found:
         return []
     layer, share = found[0]
@@ -53,9 +45,10 @@ def saturated_gates(evidence):
     return []
 
 
-def lowest(shares):
-    """The least share over the batches: a unit that lives in one of them is alive."""
-    return float(shares.min()) if len(shares) else 0.0
+def above(bound, field, layers):
+    """(layer, share) where a share is above `bound` in every batch: a unit that lives in one of them is alive."""
+    shares = ((layer, layer.output[field]) for layer in layers if len(layer.output))
+    return [(layer, float(share.min())) for layer, share in shares if share.min() > bound]
 
 
 def paths(found):
